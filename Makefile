@@ -1,0 +1,331 @@
+# Async from Scratch. `make` alone prints every command.
+
+ifneq ($(shell uname -s),Linux)
+$(error This course needs Linux (epoll): use a container, a virtual machine, or WSL on Windows)
+endif
+
+# Options: make test CXX=clang++-19    make test SANITIZE=address,undefined    make serve-03 PORT=7001
+CXX ?= g++
+SANITIZE ?=
+PORT ?= 7000
+
+# As many jobs as cores, where the command line names no number itself.
+ifeq ($(MAKELEVEL)$(filter -j%,$(MAKEFLAGS)),0)
+MAKEFLAGS += -j$(shell nproc)
+endif
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+comma := ,
+# g++ builds in build/; another compiler or a sanitizer in a folder of its own below it.
+variant := $(if $(filter-out g++,$(CXX)),$(notdir $(CXX)))$(if $(SANITIZE),-sanitize-$(subst $(comma),-,$(SANITIZE)))
+B := build$(if $(variant),/$(variant:-%=%))
+
+CPPFLAGS := -I.
+# g++ makes symmetric transfer (chapter 07) a tail call only with -foptimize-sibling-calls.
+CXXFLAGS := -std=c++20 -O2 -g -Wall -Wextra -Wpedantic -Werror -foptimize-sibling-calls -pthread
+LDFLAGS := -pthread
+ifneq ($(wildcard .handout),)  # where exercises are to be written, parameters are not used yet
+CXXFLAGS += -Wno-unused -Wno-unused-parameter
+endif
+ifneq ($(SANITIZE),)
+CXXFLAGS += -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer
+LDFLAGS += -fsanitize=$(SANITIZE)
+ifneq ($(findstring undefined,$(SANITIZE)),)
+# The check of virtual tables looks at objects through a pipe, and reports good ones as bad when a
+# test has filled the descriptor table.
+CXXFLAGS += -fno-sanitize=vptr
+endif
+endif
+
+# --- What there is -----------------------------------------------------------------------------
+
+chapters := $(patsubst chapters/%/main.cpp,%,$(sort $(wildcard chapters/*/main.cpp)))
+steps := $(sort $(wildcard chapters/*/steps/*.cpp))
+suites := $(sort $(notdir $(patsubst %/,%,$(dir $(wildcard tests/*/*_test.cpp)))))
+
+programs := $(chapters:%=$(B)/%) $(B)/01-threads
+test_programs := $(suites:%=$(B)/tests/%)
+fault_library := $(B)/tests/faults.so
+
+# "02.1" for chapters/02-polling/steps/1-eagain.cpp
+step_number = $(firstword $(subst -, ,$(patsubst chapters/%,%,$(1)))).$(firstword $(subst -, ,$(notdir $(1))))
+step_program = $(B)/steps/$(call step_number,$(1))
+
+# --- The learner's commands --------------------------------------------------------------------
+
+.DEFAULT_GOAL := help
+.PHONY: help help-all all run test bench clean format lint compdb conformance docs-check docs-check-code docs-fix need-python need-node need-doctest FORCE
+
+help:
+	@echo 'Async from Scratch: one echo server, many ways of waiting.'
+	@echo
+	@echo '  make run            the tour: every server against the same crowd, one table'
+	@echo '  make run-03         one server against the crowd, with its timeline'
+	@echo '  make serve-03       just the server; talk to it with: nc localhost 7000'
+	@echo '  make step-02.1      a step on the way to a chapter'
+	@echo '  make test           all tests                  make test-03  of one chapter'
+	@echo '  make bench          what a request costs, beside libuv, Asio, Node.js...'
+	@echo '  make help-all       the other commands: authors, teachers'
+	@echo
+	@echo 'Exercises: the tests of a chapter, and you write what makes them pass.'
+	@echo '  make start-01       your copy in work/, with holes    make reset-01'
+	@echo '  make check          the next exercise     make check-01    make check-01.2'
+	@echo '  make progress       what is done          make watch-01    make debug-01.2'
+	@echo '  make hint-01.2      one more hint each time'
+	@echo '  make solution-01.2  ours beside yours, once yours passes'
+	@echo '  make run-01 WORK=1  your server against the crowd     make serve-01 WORK=1'
+	@echo
+	@echo 'Options: PORT=7001 (serve)  TRACE=file (run-NN: for ui.perfetto.dev)'
+	@echo '         CXX=clang++-19  SANITIZE=address,undefined  V=1 (show the commands)'
+	@echo 'Chapters: $(foreach c,$(chapters),$(firstword $(subst -, ,$(c))))'
+
+help-all: help
+	@echo
+	@echo 'For authors:'
+	@echo '  make all            build everything into build/        make clean  remove it'
+	@echo '  make compdb         compile_commands.json, for editors'
+	@echo '  make wrong-08.1     a mistake, and what finds it        (cured: ARGS=fixed)'
+	@echo '  make format         format the code      make lint  clang-format, clang-tidy'
+	@echo '  make docs-check     compare the pages with the code and with real runs'
+	@echo '  make docs-check-code  only with the code, and the links'
+	@echo '  make docs-fix       write code and runs into the pages anew (PAGES=docs/...)'
+	@echo '  make book           the pages as a web site, in build/book/site (needs npm)'
+	@echo '  make book-test      the web site in Chromium (/usr/bin/chromium, CHROMIUM=...)'
+	@echo '  make timelines      the figures of the pages: the crowd at each server, drawn'
+	@echo '  make recordings     what the steppers of the book replay, recorded anew'
+	@echo '  make conformance    chapter 06 under the Promises/A+ suite (needs Node.js)'
+	@echo '  make bench-growth   what more clients, timers and tasks cost (2 minutes)'
+	@echo '  make figures        draw the figures of the pages from the recorded results'
+	@echo
+	@echo 'For teachers (docs/teaching/README.md):'
+	@echo '  make handout OUT=DIR [FROM=06] [WHO=...]   the course with holes, no answers'
+	@echo '  make grade SUB=DIR [CH=05] [FORMAT=text|junit|gradescope] [OUT=FILE]'
+	@echo '             [HIDDEN=DIR]                    with tests that were not handed out'
+	@echo '  make gradescope CH=05 [OUT=FILE]           the zip for an autograder'
+	@echo '  make verify-exercises [CH=05]              the exercises can be trusted'
+
+all: $(programs) $(foreach step,$(steps),$(call step_program,$(step))) $(test_programs) $(fault_library)
+
+run: $(programs) need-python
+	@python3 tests/crowd/crowd.py --build $(B)
+
+# A number like 03 stands for chapters/03-*; anything else gets one line that says what there is.
+chapter_of = $(firstword $(filter $(1)-%,$(chapters)))
+programs_of = $(filter $(B)/$(1)-%,$(programs))
+no_chapter = { echo "make: there is no chapter $(1); there are: $(foreach c,$(chapters),$(firstword $(subst -, ,$(c))))" >&2; exit 2; }
+
+run-%: FORCE need-python
+	@$(if $(WORK),$(if $(call chapter_of,$*),$(MAKE) -s $(call programs_of,$*) && $(exercises) run $* BUILD=$(B),$(call no_chapter,$*)),$(if $(call chapter_of,$*),$(MAKE) -s $(call programs_of,$*) && \
+	  python3 tests/crowd/crowd.py --build $(B) $* $(if $(TRACE),--trace $(TRACE)),$(call no_chapter,$*)))
+
+serve-threads: $(B)/01-threads
+	@exec $< --port $(PORT)
+
+serve-%: FORCE
+	@$(if $(WORK),exec $(exercises) serve $* PORT=$(PORT) ARGS="$(ARGS)",$(if $(call chapter_of,$*),$(MAKE) -s $(call programs_of,$*) && \
+	  exec $(B)/$(call chapter_of,$*) --port $(PORT) $(ARGS),$(call no_chapter,$*)))
+
+step-%: FORCE
+	@$(if $(filter $*,$(foreach step,$(steps),$(call step_number,$(step)))),\
+	  $(MAKE) -s $(B)/steps/$* && exec $(B)/steps/$*,\
+	  { echo "make: there is no step $*; there are: $(foreach s,$(steps),$(call step_number,$(s)))" >&2; exit 2; })
+
+# Wrong on purpose, for the sanitizers to find: make wrong-08.1, and cured with ARGS=fixed.
+wrongs := $(sort $(wildcard chapters/*/wrong/*.cpp))
+wrong_file = $(strip $(foreach file,$(wrongs),$(if $(filter $(1),$(call step_number,$(file))),$(file))))
+
+wrong-%: FORCE
+	@$(if $(call wrong_file,$*),mkdir -p $(B)/wrong && \
+	  $(CXX) $(CPPFLAGS) $(CXXFLAGS) -fsanitize=address$(comma)undefined -fno-sanitize-recover=all \
+	    $(call wrong_file,$*) -o $(B)/wrong/$* && $(B)/wrong/$* $(ARGS),\
+	  { echo "make: there is no wrong-$*; there are: $(foreach w,$(wrongs),$(call step_number,$(w)))" >&2; exit 2; })
+
+test: $(programs) $(test_programs) $(fault_library) need-python
+	@python3 tests/run.py --build $(B)
+
+test-%: FORCE need-python
+	@$(if $(call chapter_of,$*),$(MAKE) -s $(call programs_of,$*) $(B)/tests/$(call chapter_of,$*) \
+	  $(B)/tests/service $(fault_library) && python3 tests/run.py --build $(B) $*,$(call no_chapter,$*))
+
+# The exercises: what is to be written, its tests, hints and grades. Every command's last line is the
+# next one to type; so a test that fails (status 1) is no error of make, which would add a line.
+exercises = CXX='$(CXX)' SANITIZE='$(SANITIZE)' python3 tests/exercises/exercises.py
+exercise_verbs := start check hint watch debug reset solution
+
+.PHONY: check progress handout grade gradescope verify-exercises
+check progress: need-python need-doctest
+	@$(exercises) $@ || [ $$? -eq 1 ]
+
+$(exercise_verbs:%=%-%): FORCE need-python need-doctest
+	@$(exercises) $(subst -, ,$@) FORCE=$(FORCE) || [ $$? -eq 1 ]
+
+handout: need-python
+	@$(exercises) handout OUT='$(OUT)' FROM='$(FROM)' WHO='$(WHO)'
+
+grade gradescope: need-python need-doctest
+	@$(exercises) $@ SUB='$(SUB)' CH='$(CH)' FORMAT='$(FORMAT)' HIDDEN='$(HIDDEN)' OUT='$(OUT)'
+
+verify-exercises: need-python need-doctest
+	@$(exercises) verify CH='$(CH)'
+
+# --- The maintainer's commands -----------------------------------------------------------------
+
+sources = $(shell git ls-files --cached --others --exclude-standard '*.cpp' '*.hpp')
+CLANG_FORMAT ?= $(firstword $(shell command -v clang-format-19 clang-format 2>/dev/null) clang-format)
+CLANG_TIDY ?= $(firstword $(shell command -v clang-tidy-19 clang-tidy 2>/dev/null) clang-tidy)
+
+format:
+	@$(CLANG_FORMAT) -i $(sources)
+
+lint: need-doctest
+	@$(CLANG_FORMAT) --dry-run --Werror $(sources)
+	@printf '%s\n' $(filter-out tests/conformance/% tests/bench/peers/%,$(filter %.cpp,$(sources))) | xargs -P $(shell nproc) -n 1 \
+	  sh -c '$(CLANG_TIDY) --quiet --warnings-as-errors="*" "$$0" -- -std=c++20 -I. 2>/dev/null || exit 1'
+
+compdb:
+	@python3 -c 'import json, os, sys; json.dump([{"directory": os.getcwd(), "file": f, "command": \
+	  "$(CXX) $(CPPFLAGS) $(CXXFLAGS) -c " + f} for f in sys.argv[1:]], open("compile_commands.json", "w"), indent=1)' \
+	  $(filter %.cpp,$(sources))
+
+docs-check: recordings-check
+docs-check docs-fix: all need-python
+	@python3 tests/docs/pages.py $(@:docs-%=%) $(PAGES)
+
+docs-check-code: need-python
+	@python3 tests/docs/pages.py check-code $(PAGES)
+
+# The suite is JavaScript: it is fetched by npm, once, and an addon for Node.js puts our Promise under it.
+NODE_INCLUDE ?= $(firstword $(wildcard $(dir $(shell command -v node 2>/dev/null))../include/node /usr/include/node))
+conformance: $(B)/conformance/addon.node $(B)/conformance/node_modules
+	@node tests/conformance/run.js $< $(B)/conformance
+
+$(B)/conformance/addon.node: tests/conformance/addon.cpp $(wildcard chapters/06-promises/*.hpp) | need-node
+	@mkdir -p $(@D)
+	$(call show,building $@)
+	$(Q)$(CXX) $(CPPFLAGS) -isystem $(NODE_INCLUDE) $(CXXFLAGS) -fPIC -shared $< -o $@
+
+$(B)/conformance/node_modules: tests/conformance/package-lock.json | need-node
+	@mkdir -p $(@D) && cp tests/conformance/package.json $< $(@D)
+	@npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --loglevel=error && touch $@
+
+# The book: docs/ as a web site in build/book/site, for any static file server, at any address. Its
+# machinery is in docs/.vitepress; npm fetches it, once. Nothing else needs any of it.
+.PHONY: book book-test
+book: $(B)/book/node_modules need-python
+	@rm -rf $(B)/book/.vitepress $(B)/book/site && cp -r docs/.vitepress $(B)/book/.vitepress
+	@COURSE=$(CURDIR) node $(B)/book/.vitepress/stage.mjs $(B)/book/pages $(B)/book/node_modules/mermaid/dist/mermaid.min.js
+	@COURSE=$(CURDIR) $(B)/book/node_modules/.bin/vitepress build $(B)/book
+	@echo 'The book is in $(B)/book/site. To read it: python3 -m http.server -d $(B)/book/site 8000'
+
+book-test: book recordings-check
+	@node tests/book/book_test.mjs $(B)/book/site $(B)/book/node_modules
+
+# The timelines on the pages: a visit of the crowd, drawn. Best on a machine that does nothing else.
+servers := $(filter-out 07,$(foreach c,$(chapters),$(firstword $(subst -, ,$(c)))))
+.PHONY: timelines
+timelines: $(programs) need-python
+	@mkdir -p docs/figures
+	@for c in $(servers); do python3 tests/crowd/crowd.py --build $(B) $$c --trace $(B)/trace-$$c.json | grep -A1 median && \
+	  python3 tests/crowd/timeline_svg.py $(B)/trace-$$c.json docs/figures/timeline-$$c.svg || exit 1; done
+	@python3 tests/crowd/timeline_svg.py $(B)/trace-01.json docs/figures/timeline-01-alone.svg 01-blocking-read
+
+# What the steppers of the book replay: real runs on a clock that jumps, the same every time.
+recordings := 05 06 07 07-plan 08
+.PHONY: recordings recordings-check
+recordings: $(recordings:%=$(B)/book/recordings/%.json)
+	@cp $^ docs/.vitepress/recordings/
+
+recordings-check: $(recordings:%=$(B)/book/recordings/%.json)
+	@for file in $^; do cmp $$file docs/.vitepress/recordings/$${file##*/} || \
+	  { echo 'make: the recordings are not what the loops do now; to make them again: make recordings' >&2; exit 1; }; done
+
+.PRECIOUS: $(B)/obj/tests/book/record/%.o $(B)/book/record/%
+$(B)/book/record/%: $(B)/obj/tests/book/record/%.o
+	$(link)
+
+$(B)/book/recordings/07-plan.json: $(B)/book/record/07
+	@mkdir -p $(@D) && $< plan > $@
+
+$(B)/book/recordings/%.json: $(B)/book/record/%
+	@mkdir -p $(@D) && $< > $@
+
+$(B)/book/node_modules: docs/.vitepress/package-lock.json | need-npm
+	@mkdir -p $(@D) && cp docs/.vitepress/package.json $< $(@D)
+	@npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --loglevel=error && touch $@
+
+need-npm:
+	@command -v npm >/dev/null || { echo 'make: this needs Node.js and npm (Debian, Ubuntu: apt-get install npm)' >&2; exit 1; }
+
+clean:
+	rm -rf build compile_commands.json
+
+# --- How things are built ----------------------------------------------------------------------
+
+# V=1 shows the commands instead of what they are for.
+Q := $(if $(V),,@)
+show = @$(if $(V),:,echo '$(1)')
+
+$(B)/obj/%.o: %.cpp Makefile
+	@mkdir -p $(@D)
+	$(call show,compiling $<)
+	$(Q)$(CXX) $(CPPFLAGS) $(CXXFLAGS) -MMD -MP -c $< -o $@
+
+$(patsubst %.cpp,$(B)/obj/%.o,$(wildcard tests/*/*_test.cpp) tests/support/main.cpp): | need-doctest
+
+define link
+@mkdir -p $(@D)
+$(Q)$(CXX) $(LDFLAGS) $^ -o $@
+endef
+
+$(chapters:%=$(B)/%): $(B)/%: $(B)/obj/chapters/%/main.o
+	$(link)
+
+$(B)/01-threads: $(B)/obj/chapters/01-blocking-read/threads.o
+	$(link)
+
+define step_rule
+$(call step_program,$(1)): $(B)/obj/$(1:.cpp=.o)
+	$$(link)
+endef
+$(foreach step,$(steps),$(eval $(call step_rule,$(step))))
+
+define suite_rule
+$(B)/tests/$(1): $(patsubst %.cpp,$(B)/obj/%.o,$(wildcard tests/$(1)/*_test.cpp) tests/support/main.cpp)
+	$$(link)
+endef
+$(foreach suite,$(suites),$(eval $(call suite_rule,$(suite))))
+
+# Loaded into a server by the tests: counts its system calls and makes chosen ones fail.
+$(fault_library): tests/support/faults.cpp tests/support/faults.hpp Makefile
+	@mkdir -p $(@D)
+	$(call show,compiling $<)
+	$(Q)$(CXX) -std=c++20 -O2 -Wall -Wextra -fPIC -shared $< -o $@ -ldl
+
+-include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
+
+include tests/bench/bench.mk
+
+# --- What is needed ----------------------------------------------------------------------------
+
+need-python:
+	@command -v python3 >/dev/null || { echo 'make: this needs Python 3 (Debian, Ubuntu: apt-get install python3)' >&2; exit 1; }
+
+need-node:
+	@command -v npm >/dev/null && [ -e "$(NODE_INCLUDE)/node_api.h" ] || \
+	  { echo 'make: this needs Node.js with its headers (Debian, Ubuntu: apt-get install npm libnode-dev)' >&2; exit 1; }
+
+# doctest is the one package. Installed here only as root; nothing ever calls sudo by itself.
+has_doctest := printf '\#include <doctest/doctest.h>' | $(CXX) -x c++ -E - >/dev/null 2>&1
+need-doctest:
+	@$(has_doctest) && exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo 'The tests need doctest, a header of C++: installing the package doctest-dev.'; \
+	  { apt-get install -y doctest-dev || { apt-get update && apt-get install -y doctest-dev; }; } >/dev/null 2>&1; \
+	  $(has_doctest) && exit 0; \
+	fi; \
+	echo 'make: the tests need doctest, a header of C++. To install it, type:' >&2; \
+	echo '  Debian, Ubuntu:  sudo apt-get install doctest-dev' >&2; \
+	echo '  Fedora:          sudo dnf install doctest-devel' >&2; \
+	echo '  Arch:            sudo pacman -S doctest' >&2; \
+	echo '  openSUSE:        sudo zypper install doctest-devel' >&2; \
+	exit 1
