@@ -1,0 +1,179 @@
+#!/usr/bin/env python3
+"""What the programs say: wrong command lines, errors at the start, and commands without sense.
+
+BUILD names the folder of the programs, SERVERS the programs (both: all that stand in build/).
+"""
+
+import os
+import pathlib
+import select
+import socket
+import subprocess
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("BUILD", ROOT / "build"))
+SERVERS = [name for name in os.environ.get("SERVERS", "").split(",") if name] or sorted(
+    path.name for path in BUILD.glob("0*-*") if path.is_file()
+)
+PATIENCE = 10 * float(os.environ.get("PATIENCE", "1"))  # seconds, after which a wait has failed
+
+
+def run(server, *arguments):
+    """Runs a server that should end by itself. Returns (exit status, stdout, stderr)."""
+    try:
+        done = subprocess.run(
+            [BUILD / server, *arguments], capture_output=True, text=True, timeout=PATIENCE
+        )
+    except subprocess.TimeoutExpired:
+        raise AssertionError(f"{server} {' '.join(arguments)} should end at once") from None
+    return done.returncode, done.stdout, done.stderr
+
+
+class EveryServer(unittest.TestCase):
+    def expect_usage_error(self, server, arguments, line):
+        status, out, err = run(server, *arguments)
+        first, _, usage = err.partition("\n")
+        self.assertEqual(first, f"{server}: {line}", f"the first line after {arguments}")
+        self.assertTrue(usage.startswith(f"usage: {server} [--port N]"), f"then the usage: {err}")
+        self.assertEqual((status, out), (2, ""), "exit status, and what it says on stdout")
+
+    def test_help(self):
+        """--help goes to stdout and is no error"""
+        for server in SERVERS:
+            with self.subTest(server):
+                for option in ("--help", "-h"):
+                    status, out, err = run(server, option)
+                    self.assertEqual((status, err), (0, ""))
+                    self.assertTrue(out.startswith(f"usage: {server} [--port N]"), out)
+                    self.assertIn("default 7000", out)
+                    self.assertLessEqual(max(map(len, out.splitlines())), 80, out)
+
+    def test_bad_port(self):
+        """a port that is none"""
+        for server in SERVERS:
+            with self.subTest(server):
+                for port in ("65536", "abc", "-1", "", "70 00", "99999999999999999999"):
+                    line = f'bad port: "{port}" is not a number from 0 to 65535'
+                    self.expect_usage_error(server, ["--port", port], line)
+                    self.expect_usage_error(server, [f"--port={port}"], line)
+
+    def test_missing_value(self):
+        """--port without a value"""
+        for server in SERVERS:
+            with self.subTest(server):
+                line = "bad option: --port needs a value (N)"
+                self.expect_usage_error(server, ["--port"], line)
+
+    def test_unknown(self):
+        """an unknown option, an argument too many"""
+        for server in SERVERS:
+            with self.subTest(server):
+                for word in ("--prot", "-p", "7000", "--", "now"):
+                    line = f'bad argument: there is no "{word}"'
+                    self.expect_usage_error(server, [word], line)
+                    self.expect_usage_error(server, ["--port", "0", word], line)
+
+    def test_edge_is_a_switch(self):
+        """--edge takes no value, and only 04 has it"""
+        for server in SERVERS:
+            with self.subTest(server):
+                if server == "04-epoll":
+                    line = "bad option: --edge takes no value"
+                    self.expect_usage_error(server, ["--edge=1"], line)
+                else:
+                    self.expect_usage_error(server, ["--edge"], 'bad argument: there is no "--edge"')
+
+    def test_port_in_use(self):
+        """the port is in use"""
+        for server in SERVERS:
+            with self.subTest(server):
+                with socket.create_server(("127.0.0.1", 0)) as taken:
+                    port = taken.getsockname()[1]
+                    line = f"{server}: cannot listen on 127.0.0.1:{port}: Address already in use\n"
+                    self.assertEqual(run(server, "--port", str(port)), (1, "", line))
+
+    def test_two_servers(self):
+        """two servers do not share a port; only 127.0.0.1 is listened on"""
+        for server in SERVERS:
+            with self.subTest(server):
+                with subprocess.Popen(
+                    [BUILD / server, "--port", "0"], stdout=subprocess.PIPE, text=True
+                ) as first:
+                    try:
+                        ready, _, _ = select.select([first.stdout], [], [], PATIENCE)
+                        self.assertTrue(ready, "the first line should come at once (is it flushed?)")
+                        line = first.stdout.readline()
+                        self.assertRegex(line, r"^listening on 127\.0\.0\.1:\d+\n$")
+                        port = line.strip().rpartition(":")[2]
+                        why = f"cannot listen on 127.0.0.1:{port}: Address already in use"
+                        self.assertEqual(run(server, "--port", port), (1, "", f"{server}: {why}\n"))
+                        with self.assertRaises(OSError, msg="127.0.0.2 should not be listened on"):
+                            socket.create_connection(("127.0.0.2", int(port)), PATIENCE)
+                    finally:
+                        first.kill()
+
+    def test_privileged_port(self):
+        """a port that needs a privilege"""
+        if os.geteuid() == 0:
+            self.skipTest("root may listen on any port")
+        first = int(pathlib.Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
+        if first < 2:
+            self.skipTest("this system lets everybody listen on any port")
+        for server in SERVERS:
+            with self.subTest(server):
+                line = f"{server}: cannot listen on 127.0.0.1:1: Permission denied\n"
+                self.assertEqual(run(server, "--port", "1"), (1, "", line))
+
+    def test_no_descriptor(self):
+        """no descriptor left at the start"""
+        for server in SERVERS:
+            if server == "01-blocking-read":
+                continue  # the one descriptor is enough to listen with
+            with self.subTest(server):
+                # One beyond stdin, stdout, stderr: loading the program's libraries needs it too.
+                command = f'ulimit -n 4; exec "{BUILD / server}" --port 0'
+                done = subprocess.run(
+                    ["sh", "-c", command], capture_output=True, text=True, timeout=PATIENCE
+                )
+                self.assertEqual(done.returncode, 1, done.stderr)
+                self.assertRegex(done.stderr, rf"^{server}: cannot .*: Too many open files\n$")
+
+
+@unittest.skipIf(os.environ.get("CHAPTER"), "only one chapter is being tested")
+class Make(unittest.TestCase):
+    def make(self, target):
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}
+        return subprocess.run(
+            ["make", "-C", ROOT, f"B={BUILD}", target],
+            capture_output=True, text=True, env={**environment, "MAKEFLAGS": "-s"},
+        )
+
+    def expect_one_line(self, target, line):
+        done = self.make(target)
+        said = [text for text in done.stderr.splitlines() if not text.startswith("make: ***")]
+        self.assertEqual(len(said), 1, f"make {target} should say why in one line:\n{done.stderr}")
+        self.assertRegex(said[0], line)
+        self.assertEqual(done.returncode, 2)
+
+    def test_no_such_chapter(self):
+        """make serve-99, run-99, test-99"""
+        for verb in ("serve", "run", "test"):
+            with self.subTest(verb):
+                self.expect_one_line(f"{verb}-99", r"^make: there is no chapter 99; there are: 01 ")
+
+    def test_no_such_step(self):
+        """make step-99.9"""
+        self.expect_one_line("step-99.9", r"^make: there is no step 99\.9; there are: 02\.1 ")
+
+    def test_help(self):
+        """make alone prints the commands, on one screen"""
+        done = self.make("help")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        for command in ("make run", "make serve-03", "make test"):
+            self.assertIn(command, done.stdout)
+        self.assertLessEqual(len(done.stdout.splitlines()), 24)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,257 @@
+#!/usr/bin/env python3
+"""Runs the test suites: python3 tests/run.py --build DIR [CHAPTER] [--table]
+
+Judges each test case by the line that it leaves in a file of results (tests/support/main.cpp), not
+by exit statuses: a run that crashed, hung, or ran nothing at all is a failure too.
+"""
+
+import argparse
+import concurrent.futures
+import dataclasses
+import importlib.util
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+TESTS = pathlib.Path(__file__).resolve().parent
+PARALLEL = 2
+TIME_LIMIT = 300  # seconds for one suite; PATIENCE multiplies it, as it does every wait of a test
+
+
+@dataclasses.dataclass
+class Suite:
+    name: str
+    command: list
+    server: str = ""
+    environment: dict = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass
+class Outcome:
+    suite: Suite
+    cases: dict  # test case -> (result, words)
+    trouble: str  # what went wrong with the run as a whole; empty: nothing
+    output: str
+    seconds: float
+
+    def count(self, result):
+        return sum(1 for found, _ in self.cases.values() if found == result)
+
+    @property
+    def failed(self):
+        # A run that broke off counts as a failure, even if every case that it reached was fine.
+        return self.count("failed") or (1 if self.trouble else 0)
+
+
+# --- Which suites there are -------------------------------------------------------------------
+
+
+def servers(build):
+    """The servers of tests/service/servers.hpp that have been built, in that order."""
+    text = (TESTS / "service" / "servers.hpp").read_text()
+    names = re.findall(r'\.server = "([^"]+)"', text)
+    return [name for name in names if (build / name.split()[0]).exists()]
+
+
+def find_suites(build, chapter):
+    """All suites, or those of one chapter ("03")."""
+    found = []
+    chosen = [s for s in servers(build) if not chapter or s.startswith(chapter)]
+    programs = list(dict.fromkeys(s.split()[0] for s in chosen))
+
+    # Those in Python first: they take longest, mostly waiting.
+    for path in sorted(TESTS.glob("*/*_test.py")):
+        name = path.parent.name
+        if not chapter or name.startswith(chapter + "-") or name == "command-line":
+            about = {"BUILD": str(build), "SERVERS": ",".join(programs), "CHAPTER": chapter}
+            found.append(Suite(name, [sys.executable, __file__, "--python", path], "", about))
+    for folder in sorted({path.parent for path in TESTS.glob("*/*_test.cpp")}):
+        if folder.name == "service":
+            continue
+        if not chapter or folder.name.startswith(chapter + "-"):
+            program = build / "tests" / folder.name  # a chapter's may start the chapter's server
+            found.append(
+                Suite(folder.name, [program, f"--build={build}", f"--server={folder.name}"]))
+    for server in chosen:
+        command = [build / "tests" / "service", f"--build={build}", f"--server={server}"]
+        found.append(Suite(f"service {server}", command, server))
+    return found
+
+
+# --- Running one ------------------------------------------------------------------------------
+
+
+def run(suite):
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        results = pathlib.Path(folder, "results")
+        command = [*map(str, suite.command), f"--results={results}"]
+        limit = TIME_LIMIT * float(os.environ.get("PATIENCE", "1"))
+        try:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True,
+                env={**os.environ, **suite.environment})
+        except OSError as error:
+            return Outcome(suite, {}, f"it cannot be started: {error}", "", 0)
+        trouble = ""
+        try:
+            output, _ = process.communicate(timeout=limit)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            output, _ = process.communicate()
+            trouble = f"it was ended after {limit:g} s"
+        cases, complete = read_results(results)
+    if not trouble and not complete:
+        status = process.returncode
+        how = f"signal {-status}" if status < 0 else f"exit status {status}"
+        trouble = f"it ended before its last test case did ({how})"
+    elif not trouble and not cases:
+        trouble = "it ran no test case at all"
+    return Outcome(suite, cases, trouble, output, time.monotonic() - began)
+
+
+def read_results(path):
+    """Reads the lines "RESULT <tab> test case <tab> words". Returns (cases, is it complete?)."""
+    cases, complete = {}, False
+    for line in path.read_text().splitlines() if path.exists() else []:
+        result, case, words = (line.split("\t") + ["", ""])[:3]
+        if result == "complete":
+            complete = True
+        elif result == "started":
+            cases[case] = ("failed", "it did not come to its end")
+        else:
+            cases[case] = (result, words)
+    return cases, complete
+
+
+# --- Python suites ----------------------------------------------------------------------------
+
+
+class LineForEachCase(unittest.TextTestResult):
+    """Leaves the same results as the C++ suites do."""
+
+    file = None
+
+    def note(self, result, test, words=""):
+        name = test.shortDescription() or test.id().split(".")[-1]
+        print(result, name, words, sep="\t", file=self.file, flush=True)
+
+    def startTest(self, test):
+        super().startTest(test)
+        self.note("started", test)
+
+    def addSuccess(self, test):
+        super().addSuccess(test)
+        self.note("passed", test)
+
+    def addFailure(self, test, err):
+        super().addFailure(test, err)
+        self.note("failed", test)
+
+    def addError(self, test, err):
+        super().addError(test, err)
+        self.note("failed", test)
+
+    def addSubTest(self, test, subtest, err):
+        super().addSubTest(test, subtest, err)
+        if err is not None:
+            self.note("failed", test, str(subtest))
+
+    def addSkip(self, test, reason):
+        super().addSkip(test, reason)
+        self.note("skipped", test, reason)
+
+
+def run_python_suite(path, results):
+    path = pathlib.Path(path)
+    sys.path.insert(0, str(path.parent))
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    with open(results, "a", encoding="utf-8") as LineForEachCase.file:
+        runner = unittest.TextTestRunner(resultclass=LineForEachCase)
+        runner.run(unittest.defaultTestLoader.loadTestsFromModule(module))
+        print("complete", "-", sep="\t", file=LineForEachCase.file)
+
+
+# --- Telling ----------------------------------------------------------------------------------
+
+
+def tell(outcome):
+    count = len(outcome.cases)
+    verdict = "FAIL" if outcome.failed else "ok"
+    tests = f"{count} test{'' if count == 1 else 's'}"
+    print(f"{verdict:<5} {outcome.suite.name:<28} {tests:>10} {outcome.seconds:6.1f} s", flush=True)
+    for case, (result, words) in outcome.cases.items():
+        if result == "skipped":
+            print(f"      skipped: {case}: {words}")
+    if outcome.failed:
+        print(outcome.output.rstrip())
+        again = " ".join(f"'{part}'" if " " in str(part) else str(part)
+                         for part in outcome.suite.command)
+        if outcome.trouble:
+            print(f"{outcome.suite.name}: {outcome.trouble}")
+        for case, (result, words) in outcome.cases.items():
+            if result == "failed":
+                print(f"failed: {case}" + (f": {words}" if words else ""))
+        print(f"once more: {again}\n", flush=True)
+
+
+def print_table(outcomes):
+    """What every server does, as a table for a page of the docs."""
+    columns = [outcome for outcome in outcomes if outcome.suite.server]
+    cases = list(dict.fromkeys(case for outcome in columns for case in outcome.cases))
+    print("|  | " + " | ".join(outcome.suite.server for outcome in columns) + " |")
+    print("|---|" + "---|" * len(columns))
+    for case in cases:
+        cells = [cell(*outcome.cases.get(case, ("", ""))) for outcome in columns]
+        print(f"| {case} | " + " | ".join(cells) + " |")
+
+
+def cell(result, words):
+    if result == "passed":
+        return f"limit: {words}" if words else "yes"
+    return {"failed": "NO", "skipped": "skipped"}.get(result, "-")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("chapter", nargs="?", default="", help="only this chapter's: 03")
+    parser.add_argument("--build", default="build", help="where the programs are")
+    parser.add_argument("--table", action="store_true",
+                        help="only the service tests; prints behaviours and servers as a table")
+    parser.add_argument("--python", help=argparse.SUPPRESS)
+    parser.add_argument("--results", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.python:
+        return run_python_suite(options.python, options.results)
+
+    suites = find_suites(pathlib.Path(options.build), options.chapter)
+    if options.table:
+        suites = [suite for suite in suites if suite.server]
+    outcomes = []
+    with concurrent.futures.ThreadPoolExecutor(PARALLEL) as pool:
+        for future in concurrent.futures.as_completed([pool.submit(run, s) for s in suites]):
+            outcomes.append(future.result())
+            if not options.table or outcomes[-1].failed:
+                tell(outcomes[-1])
+
+    passed, failed, skipped = (sum(numbers) for numbers in zip(
+        (0, 0, 0), *((o.count("passed"), o.failed, o.count("skipped")) for o in outcomes)))
+    if options.table and not failed:
+        print_table(sorted(outcomes, key=lambda outcome: suites.index(outcome.suite)))
+        return 0
+    print(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,34 @@
+// What faults.so counts inside a server, and the tests read outside of it.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+namespace support {
+
+/// The system calls that faults.so stands in front of.
+enum class Call : std::uint8_t {
+    read,
+    write,
+    recv,
+    send,
+    accept,
+    accept4,
+    epoll_wait,
+    epoll_ctl,
+    select,
+    poll  //
+};
+
+inline constexpr std::array call_names{"read",    "write",      "recv",      "send",   "accept",
+                                       "accept4", "epoll_wait", "epoll_ctl", "select", "poll"};
+
+/// Lies in memory that the test and the server share; starts as zeros.
+struct Counters {
+    std::array<std::atomic<std::uint64_t>, call_names.size()> calls;
+    std::atomic<std::uint64_t> faults;  // how many of the calls were made to fail
+};
+
+}  // namespace support

@@ -1,0 +1,74 @@
+// Stands between the code under test and the kernel, in the same process: a test decides what the
+// next read, write or accept does. Included by at most a few test files: it defines those calls for
+// the whole test program, and does the real thing where no test asks for something else.
+#pragma once
+
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cstddef>
+#include <functional>
+
+namespace support {
+
+/// The system calls of this process, as the code under test sees them. An answer is what the call
+/// returns; for an error it sets errno and returns -1.
+struct SystemCalls {
+    std::function<ssize_t(int, void*, std::size_t)> read = real_read;
+    std::function<ssize_t(int, const void*, std::size_t)> write = real_write;
+    std::function<int(int)> accept = real_accept;
+
+    static ssize_t real_read(int fd, void* data, std::size_t size) {
+        return ::syscall(SYS_read, fd, data, size);
+    }
+    static ssize_t real_write(int fd, const void* data, std::size_t size) {
+        return ::syscall(SYS_write, fd, data, size);
+    }
+    static int real_accept(int fd) {
+        return static_cast<int>(
+            ::syscall(SYS_accept4, fd, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    }
+};
+
+inline SystemCalls* interposed = nullptr;
+
+/// While it lives, its three functions are asked instead of the kernel.
+struct Interposed : SystemCalls {
+    Interposed() { interposed = this; }
+    ~Interposed() { interposed = nullptr; }
+    Interposed(const Interposed&) = delete;
+    Interposed& operator=(const Interposed&) = delete;
+};
+
+/// What a test throws out of a system call that is made again and again: the code under test would
+/// never return.
+struct Spinning {};
+
+}  // namespace support
+
+// The linker takes these before the C library's; weak, so that several files may include them.
+// NOLINTBEGIN(misc-definitions-in-headers,readability-inconsistent-declaration-parameter-name)
+extern "C" {
+
+__attribute__((weak)) ssize_t read(int fd, void* data, size_t size) {
+    return support::interposed != nullptr ? support::interposed->read(fd, data, size)
+                                          : support::SystemCalls::real_read(fd, data, size);
+}
+
+__attribute__((weak)) ssize_t write(int fd, const void* data, size_t size) {
+    return support::interposed != nullptr ? support::interposed->write(fd, data, size)
+                                          : support::SystemCalls::real_write(fd, data, size);
+}
+
+__attribute__((weak)) int accept4(int fd, sockaddr* address, socklen_t* size, int flags) {
+    if (support::interposed != nullptr) return support::interposed->accept(fd);
+    return static_cast<int>(::syscall(SYS_accept4, fd, address, size, flags));
+}
+
+__attribute__((weak)) int accept(int fd, sockaddr* address, socklen_t* size) {
+    return accept4(fd, address, size, 0);
+}
+
+}  // extern "C"
+// NOLINTEND(misc-definitions-in-headers,readability-inconsistent-declaration-parameter-name)
