@@ -1,0 +1,114 @@
+// Exercise 01.2: echo(), the conversation with one client.
+#include <doctest/doctest.h>
+#include <fcntl.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <cstring>
+#include <deque>
+#include <string>
+
+#include "chapters/01-blocking-read/echo.hpp"
+#include "tests/support/interposed.hpp"
+#include "tests/support/test.hpp"
+
+namespace {
+
+using support::quoted;
+
+/// A client that says what the test gives it, one read after the other, and hears the answers.
+struct ScriptedClient : support::Interposed {
+    struct Answer {
+        std::string bytes{};
+        int error = 0;
+    };
+
+    /// After the last answer comes the end of input, as often as it is asked for.
+    explicit ScriptedClient(std::deque<Answer> script) : answers(std::move(script)) {
+        read = [this](int, void* data, std::size_t size) -> ssize_t {
+            if (answers.empty()) {
+                if (++asked_at_end > 100) throw support::Spinning();
+                return 0;
+            }
+            const Answer answer = answers.front();
+            answers.pop_front();
+            if (answer.error != 0) {
+                errno = answer.error;
+                return -1;
+            }
+            REQUIRE(answer.bytes.size() <= size);
+            std::memset(data, '?', size);  // what a read leaves behind its bytes is nobody's
+            std::memcpy(data, answer.bytes.data(), answer.bytes.size());
+            return static_cast<ssize_t>(answer.bytes.size());
+        };
+        write = [this](int, const void* data, std::size_t size) -> ssize_t {
+            if (deaf) {
+                if (++refused > 100) throw support::Spinning();
+                errno = EPIPE;
+                return -1;
+            }
+            heard.append(static_cast<const char*>(data), size);
+            return static_cast<ssize_t>(size);
+        };
+    }
+
+    /// Runs echo(). Says so where it never returns.
+    void converse(const std::string& why) {
+        CHECK_NOTHROW_MESSAGE(blocking::echo(7), "echo() went on asking, 100 times and more. ", why,
+                              " (docs/01-blocking-read.md)");
+    }
+
+    std::deque<Answer> answers;
+    std::string heard;
+    int asked_at_end = 0;
+    bool deaf = false;
+    int refused = 0;
+};
+
+}  // namespace
+
+TEST_CASE("01.2 what comes goes back, until the client has said everything") {
+    INFO("the client said 'hello\\n', then 'how are you?\\n', then the end of input (read: 0)");
+    ScriptedClient client({{"hello\n"}, {"how are you?\n"}});
+    client.converse("0 from read(2) is the end of input: nothing will ever come again");
+    CHECK_MESSAGE(client.heard == "hello\nhow are you?\n",
+                  "the client should have heard the same; it heard ", quoted(client.heard));
+}
+
+TEST_CASE("01.2 bytes are bytes: 0 and 255 are two of them") {
+    std::string bytes;
+    for (int value = 255; value >= 0; --value) bytes += static_cast<char>(value);
+    INFO("the client said every value that a byte can have, from 255 down to 0, twice");
+    ScriptedClient client({{bytes}, {bytes}});
+    client.converse("0 from read(2) is the end of input");
+    CHECK_MESSAGE(client.heard.size() == 512, "512 bytes should have come back; it was ",
+                  client.heard.size(),
+                  ". A buffer is no C string: read(2) says how many bytes it "
+                  "has put there");
+    CHECK(client.heard == bytes + bytes);
+}
+
+TEST_CASE("01.2 a signal during a read is no end") {
+    INFO("the client said 'a'; the next read(2) failed with EINTR; then came 'b', and the end");
+    ScriptedClient client({{"a"}, {"", EINTR}, {"b"}});
+    client.converse("0 from read(2) is the end of input");
+    CHECK_MESSAGE(client.heard == "ab", "'ab' should have come back; it was ", quoted(client.heard),
+                  ". EINTR says that a signal came first, and nothing about the client");
+}
+
+TEST_CASE("01.2 a connection that breaks ends the conversation") {
+    INFO("the client said 'a', then the connection was reset (ECONNRESET)");
+    ScriptedClient client({{"a"}, {"", ECONNRESET}, {"never said"}});
+    client.converse("an error other than EINTR will not go away");
+    CHECK_MESSAGE(client.heard == "a", "after the reset nothing is to be read or written; it was ",
+                  quoted(client.heard));
+}
+
+TEST_CASE("01.2 a client that hears nothing any more is not read from") {
+    INFO("the client said 'a' and was gone: write(2) fails with EPIPE");
+    ScriptedClient client({{"a"}, {"b"}, {"c"}});
+    client.deaf = true;
+    client.converse("write_all() says whether anybody is there");
+    CHECK_MESSAGE(client.answers.size() == 2,
+                  "after write_all() had returned false, echo() read on");
+}

@@ -1,0 +1,97 @@
+// Exercise 01.3: an accept loop, against a kernel that refuses in every way there is.
+#include <doctest/doctest.h>
+#include <fcntl.h>
+
+#include <cerrno>
+#include <deque>
+#include <string>
+#include <system_error>
+
+#include "chapters/01-blocking-read/exercises/accept_loop.hpp"
+#include "tests/support/interposed.hpp"
+#include "tests/support/test.hpp"
+
+namespace {
+
+constexpr int client = 0;
+
+/// Accepting, as the test decides. After the last answer the listener is broken: EBADF.
+struct ScriptedListener : support::Interposed {
+    explicit ScriptedListener(std::deque<int> script) : errors(std::move(script)) {
+        accept = [this](int) -> int {
+            const int error = errors.empty() ? EBADF : errors.front();
+            if (errors.empty() && ++asked_at_end > 100) throw support::Spinning();
+            if (!errors.empty()) errors.pop_front();
+            if (error == client) {
+                story += "client ";
+                return ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+            }
+            story += "error ";
+            errno = error;
+            return -1;
+        };
+    }
+
+    /// Runs the loop to its end. Returns what happened, in order.
+    std::string run() {
+        int broken = 0;
+        bool spins = false;
+        try {
+            blocking::accept_loop(
+                7, [this](const common::Descriptor&) { story += "serve "; },
+                [this] { story += "pause "; });
+        } catch (const std::system_error& error) {
+            broken = error.code().value();
+        } catch (const support::Spinning&) {
+            spins = true;
+        }
+        CHECK_MESSAGE(
+            !spins,
+            "the loop spins: accept failed 100 times with EBADF and was asked again. That "
+            "listener will never work again: throw (docs/01-blocking-read.md)");
+        if (!spins) {
+            CHECK_MESSAGE(errors.empty(), "the loop ended with \"",
+                          std::generic_category().message(broken),
+                          "\" while the listener was fine");
+            CHECK_MESSAGE(broken == EBADF, "EBADF should leave the loop as a std::system_error");
+        }
+        return spins ? story.substr(0, 60) + "..." : story;
+    }
+
+    std::deque<int> errors;
+    std::string story;
+    int asked_at_end = 0;
+};
+
+}  // namespace
+
+TEST_CASE("01.3 a client that left while it waited is no reason to end, nor to wait") {
+    INFO("accept(2) failed with ECONNABORTED, EINTR and EPROTO; then a client came");
+    ScriptedListener listener({ECONNABORTED, EINTR, EPROTO, client});
+    const std::string story = listener.run();
+    CHECK_MESSAGE(
+        story == "error error error client serve error ",
+        "expected: three errors, a client that is served, and the end; what happened: ", story);
+}
+
+TEST_CASE("01.3 without a descriptor to spare it pauses before it asks again") {
+    for (const int error : {EMFILE, ENFILE, ENOBUFS, ENOMEM}) {
+        INFO("accept(2) failed twice with \"", std::generic_category().message(error),
+             "\"; then there was room again, and the client that had waited was accepted");
+        ScriptedListener listener({error, error, client});
+        const std::string story = listener.run();
+        CHECK_MESSAGE(
+            story == "error pause error pause client serve error ",
+            "expected: error pause error pause client serve error; what happened: ", story,
+            ". The client still waits, so accept fails at once each time: without a "
+            "pause a full table burns a core");
+    }
+}
+
+TEST_CASE("01.3 a broken listener ends the loop, and says why") {
+    INFO("two clients were accepted; then the listener was no socket any more (EBADF)");
+    ScriptedListener listener({client, client});
+    const std::string story = listener.run();
+    CHECK_MESSAGE(story == "client serve client serve error ",
+                  "expected: client serve client serve error; what happened: ", story);
+}
