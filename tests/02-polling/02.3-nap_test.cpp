@@ -1,0 +1,57 @@
+// Exercise 02.3: how long to sleep after a turn.
+#include <doctest/doctest.h>
+
+#include <chrono>
+
+#include "chapters/02-polling/exercises/nap.hpp"
+
+namespace {
+
+using namespace std::chrono_literals;
+using polling::Nap;
+
+/// The answer in microseconds, which doctest can show.
+long turn(Nap& nap, bool moved) {
+    return nap.after_turn(moved).count();
+}
+
+}  // namespace
+
+TEST_CASE("02.3 while bytes move it never sleeps") {
+    Nap nap;
+    for (int i = 0; i < 10; ++i) {
+        CHECK_MESSAGE(turn(nap, true) == 0, "bytes moved: more may be there already. No sleep");
+    }
+}
+
+TEST_CASE("02.3 each idle turn sleeps twice as long as the last") {
+    Nap nap;
+    long expected = Nap::shortest.count();
+    for (int idle = 1; idle <= 7; ++idle, expected *= 2) {
+        const long slept = turn(nap, false);
+        CHECK_MESSAGE(slept == expected, "after idle turn ", idle, " in a row, ", expected,
+                      " microseconds were expected; it was ", slept);
+    }
+}
+
+TEST_CASE("02.3 there is a longest nap: somebody may speak at any time") {
+    Nap nap;
+    for (int idle = 1; idle <= 100; ++idle) {
+        const long slept = turn(nap, false);
+        REQUIRE_MESSAGE(slept >= 0, "idle turn ", idle, ": ", slept,
+                        " microseconds? A number that is doubled 100 times overflows");
+        REQUIRE_MESSAGE(slept <= Nap::longest.count(), "idle turn ", idle, ": it slept ", slept,
+                        " microseconds; the longest nap is ", Nap::longest.count());
+    }
+    CHECK_MESSAGE(turn(nap, false) == Nap::longest.count(),
+                  "after a long time of silence every nap is the longest");
+}
+
+TEST_CASE("02.3 the first byte wakes it up completely") {
+    Nap nap;
+    for (int idle = 0; idle < 20; ++idle) turn(nap, false);
+    INFO("after 20 idle turns one turn moved bytes, and then came an idle one");
+    CHECK_MESSAGE(turn(nap, true) == 0, "bytes moved: no sleep");
+    CHECK_MESSAGE(turn(nap, false) == Nap::shortest.count(),
+                  "whoever has just spoken may go on: begin with the shortest nap again");
+}

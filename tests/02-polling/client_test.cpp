@@ -1,0 +1,151 @@
+// A client as a state machine: every call of serve() does what is possible at once, and no more.
+#include <doctest/doctest.h>
+#include <sys/socket.h>
+
+#include <cstddef>
+#include <string>
+#include <utility>
+
+#include "chapters/02-polling/client.hpp"
+#include "tests/support/socket_pair.hpp"
+
+namespace {
+
+using polling::Client;
+using support::SocketPair;
+
+/// What serve() may move in one call, at most: a client must not keep the others waiting.
+constexpr std::size_t one_turn = 64 * 1024;
+
+TEST_CASE("02.1 a client that says nothing is read from, again and again") {
+    SocketPair pair;
+    Client client(std::move(pair.ours));
+    for (int i = 0; i < 3; ++i) {
+        CHECK_MESSAGE(!client.serve(),
+                      "there was nothing to read: EAGAIN is not an error, and no "
+                      "progress either (docs/02-polling.md)");
+        CHECK(client.state() == Client::State::reading);
+    }
+}
+
+TEST_CASE("02.1 what was read is written back") {
+    SocketPair pair;
+    Client client(std::move(pair.ours));
+    for (const std::string text : {"a", "two words", "a line\n"}) {
+        pair.say(text);
+        CHECK(client.serve());
+        CHECK(pair.heard() == text);
+        CHECK(client.state() == Client::State::reading);
+    }
+}
+
+TEST_CASE("02.1 what the kernel does not take stays owed, and comes later") {
+    SocketPair pair;
+    const std::size_t full = SocketPair::fill(pair.ours.fd());
+    Client client(std::move(pair.ours));
+    pair.say("owed");
+    client.serve();
+    CHECK_MESSAGE(client.state() == Client::State::writing,
+                  "the answer could not be written: the client is owed it (docs/02-polling.md)");
+    CHECK_MESSAGE(!client.serve(), "nothing can move until the other side reads");
+
+    CHECK(pair.heard().size() == full);
+    CHECK(client.serve());
+    CHECK(pair.heard() == "owed");
+    CHECK(client.state() == Client::State::reading);
+}
+
+TEST_CASE("02.1 a client that is owed something is not read from") {
+    SocketPair pair;
+    SocketPair::fill(pair.ours.fd());
+    const int fd = pair.ours.fd();
+    Client client(std::move(pair.ours));
+    pair.say("owed");
+    client.serve();
+    pair.say("not now");
+    for (int i = 0; i < 100; ++i) client.serve();
+
+    char waiting[100];
+    const ssize_t count = ::recv(fd, waiting, sizeof waiting, MSG_PEEK);
+    CHECK_MESSAGE(count == 7, "7 bytes should still lie in the socket, ", count,
+                  " do: reading on while the client does not read costs memory without bound "
+                  "(back-pressure: docs/02-polling.md)");
+}
+
+TEST_CASE("02.1 a turn is bounded, however much has come") {
+    SocketPair pair;
+    const std::size_t sent = SocketPair::fill(pair.theirs.fd());
+    REQUIRE(sent > one_turn);
+    Client client(std::move(pair.ours));
+    std::size_t total = 0;
+    while (client.serve()) {
+        const std::size_t came = pair.heard().size();
+        CHECK_MESSAGE(came <= one_turn, "one call of serve() moved ", came, " of ", sent,
+                      " bytes: whoever sends much would keep the others waiting");
+        total += came;
+    }
+    CHECK(total == sent);
+}
+
+TEST_CASE(
+    "02.1 a byte at a time, in any mixture of reading and serving, everything arrives in order") {
+    SocketPair pair;
+    Client client(std::move(pair.ours));
+    std::string said;
+    std::string heard;
+    for (int i = 0; i < 2000; ++i) {
+        said += static_cast<char>(i);
+        pair.say(said.substr(said.size() - 1));
+        if (i % 3 == 0) client.serve();
+        if (i % 7 == 0) heard += pair.heard();
+    }
+    while (client.serve()) heard += pair.heard();
+    heard += pair.heard();
+    CHECK(heard == said);
+}
+
+TEST_CASE("02.1 end of input: what came before it is delivered, then the client is finished") {
+    SocketPair pair;
+    const std::size_t full = SocketPair::fill(pair.ours.fd());
+    Client client(std::move(pair.ours));
+    pair.say("last words");
+    ::shutdown(pair.theirs.fd(), SHUT_WR);
+    for (int i = 0; i < 3; ++i) client.serve();
+    CHECK_MESSAGE(client.state() != Client::State::finished,
+                  "the end of input is not the end of the conversation: the client is still owed "
+                  "10 bytes (docs/02-polling.md)");
+    CHECK(pair.heard().size() == full);
+    for (int i = 0; i < 3; ++i) client.serve();
+    CHECK(pair.heard() == "last words");
+    CHECK(client.state() == Client::State::finished);
+    CHECK(!client.serve());
+}
+
+TEST_CASE("02.1 a client that has gone is finished, whether it is read from or written to") {
+    SocketPair quiet;
+    Client reading(std::move(quiet.ours));
+    quiet.theirs.close();
+    CHECK(!reading.serve());
+    CHECK(reading.state() == Client::State::finished);
+
+    SocketPair pair;
+    SocketPair::fill(pair.ours.fd());
+    Client writing(std::move(pair.ours));
+    pair.say("owed");
+    writing.serve();
+    REQUIRE(writing.state() == Client::State::writing);
+    pair.theirs.close();
+    CHECK_MESSAGE(!writing.serve(), "EPIPE: nobody is there any more");
+    CHECK(writing.state() == Client::State::finished);
+}
+
+TEST_CASE("a client gives its descriptor back when it is destroyed") {
+    SocketPair pair;
+    {
+        const Client client(std::move(pair.ours));
+    }
+    char byte = 0;
+    CHECK_MESSAGE(::read(pair.theirs.fd(), &byte, 1) == 0, "the other side should see the end");
+}
+
+}  // namespace
