@@ -1,0 +1,73 @@
+// Exercise 03.2: chapter 03's server asks about the right ones, and refuses what select cannot
+// hold.
+#include <doctest/doctest.h>
+#include <sys/resource.h>
+
+#include <cstddef>
+#include <list>
+#include <string>
+
+#include "tests/support/behaviours.hpp"
+#include "tests/support/peer.hpp"
+#include "tests/support/server_process.hpp"
+#include "tests/support/test.hpp"
+
+namespace {
+
+using support::Peer;
+using support::ServerProcess;
+
+}  // namespace
+
+TEST_CASE("03.2 who is silent holds nobody up") {
+    const ServerProcess server;
+    INFO("three clients are connected; the first says nothing, the others speak in turn");
+    const Peer silent(server.port());
+    Peer second(server.port());
+    Peer third(server.port());
+    for (int i = 0; i < 20; ++i) {
+        second.echo("second " + std::to_string(i) + "\n");
+        third.echo("third " + std::to_string(i) + "\n");
+    }
+}
+
+TEST_CASE("03.2 who is owed an answer gets it as soon as there is room") {
+    const ServerProcess server;
+    support::expect_owed_bytes(server);
+}
+
+TEST_CASE("03.2 when nothing happens the server sleeps") {
+    const ServerProcess server;
+    INFO("two clients spoke, were answered, and are silent now");
+    Peer first(server.port());
+    Peer second(server.port());
+    first.echo("hello\n");
+    second.echo("hello\n");
+    support::expect_idle(server);
+}
+
+TEST_CASE("03.2 a descriptor that select cannot hold is refused, and nobody else suffers") {
+    rlimit limit{};
+    ::getrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_max < 1200) return support::skip("it needs 1200 descriptors for each process");
+    const ServerProcess server;
+    std::list<Peer> peers;
+    std::size_t served = 0;
+    INFO("clients connected one after the other and stayed, until one was turned away");
+    for (int i = 0; i < 1100; ++i) {
+        peers.emplace_back(server.port());
+        if (!peers.back().is_served()) break;
+        ++served;
+    }
+    CHECK_MESSAGE(served > 1000, "the first thousand should be served; it was ", served);
+    CHECK_MESSAGE(served < 1024, served,
+                  " clients were served: more than select can hold. FD_SET beyond 1023 writes over "
+                  "other memory (Watch::can_hold)");
+    peers.front().echo("still here?\n");
+    peers.erase(peers.begin());
+    INFO("one of those that were served left: there is room for a new one");
+    support::wait_until("a new client to be served", [&] {
+        peers.emplace_back(server.port());
+        return peers.back().is_served();
+    });
+}

@@ -1,0 +1,112 @@
+// Exercise 03.3: the interface of chapter 03's Watch, on top of poll(2).
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <thread>
+
+#include "chapters/03-select/exercises/poll_watch.hpp"
+#include "tests/support/interruptions.hpp"
+#include "tests/support/socket_pair.hpp"
+#include "tests/support/test.hpp"
+
+namespace {
+
+using namespace std::chrono_literals;
+using selecting::PollWatch;
+using support::SocketPair;
+
+}  // namespace
+
+TEST_CASE("03.3 who can be read from is ready, who cannot is not") {
+    const SocketPair talks;
+    const SocketPair silent;
+    talks.say("x");
+    PollWatch watch;
+    watch.add_reader(silent.ours.fd());
+    watch.add_reader(talks.ours.fd());
+    watch.wait(0ms);
+    CHECK(watch.is_ready(talks.ours.fd()));
+    CHECK_FALSE(watch.is_ready(silent.ours.fd()));
+    CHECK_MESSAGE(!watch.is_ready(talks.theirs.fd()), "nobody asked about this one");
+}
+
+TEST_CASE("03.3 who can be written to is ready, who is full is not") {
+    const SocketPair empty;
+    const SocketPair full;
+    SocketPair::fill(full.ours.fd());
+    PollWatch watch;
+    watch.add_writer(empty.ours.fd());
+    watch.add_writer(full.ours.fd());
+    watch.wait(0ms);
+    CHECK(watch.is_ready(empty.ours.fd()));
+    CHECK_FALSE(watch.is_ready(full.ours.fd()));
+}
+
+TEST_CASE("03.3 what is broken is ready too, although nobody asked about that") {
+    std::array<int, 2> ends{};
+    common::check(::pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK), "a test needs a pipe");
+    common::Descriptor reading(ends[0]);
+    const common::Descriptor writing(ends[1]);
+    SocketPair::fill(writing.fd());
+    reading.close();
+    INFO("a pipe is full, and nobody will ever read it: poll(2) answers POLLERR, not POLLOUT");
+    PollWatch watch;
+    watch.add_writer(writing.fd());
+    watch.wait(1ms);
+    CHECK_MESSAGE(watch.is_ready(writing.fd()),
+                  "who is broken can go on: the next write says EPIPE. Never told, the server "
+                  "would keep that connection for ever");
+}
+
+TEST_CASE("03.3 a number beyond 1023 can be watched") {
+    const SocketPair pair;
+    const common::Descriptor high(::fcntl(pair.ours.fd(), F_DUPFD_CLOEXEC, 2000));
+    if (!high) return support::skip("it needs a descriptor with the number 2000");
+    pair.say("x");
+    PollWatch watch;
+    watch.add_reader(high.fd());
+    watch.wait(0ms);
+    CHECK(PollWatch::can_hold(high.fd()));
+    CHECK(watch.is_ready(high.fd()));
+}
+
+TEST_CASE("03.3 a time-out ends a wait in which nothing happens, and not before") {
+    const SocketPair silent;
+    PollWatch watch;
+    watch.add_reader(silent.ours.fd());
+    const auto began = std::chrono::steady_clock::now();
+    watch.wait(20ms);
+    CHECK_MESSAGE(std::chrono::steady_clock::now() - began >= 20ms,
+                  "nobody spoke, and the wait of 20 ms was over too early: poll(2) counts in "
+                  "milliseconds");
+    CHECK_FALSE(watch.is_ready(silent.ours.fd()));
+}
+
+TEST_CASE("03.3 without a time-out it waits until somebody speaks") {
+    const SocketPair pair;
+    std::thread somebody([&pair] {
+        std::this_thread::sleep_for(20ms);
+        pair.say("x");
+    });
+    PollWatch watch;
+    watch.add_reader(pair.ours.fd());
+    support::waiting_for("wait(0ms), which means: without a time-out");
+    watch.wait(0ms);
+    const bool ready = watch.is_ready(pair.ours.fd());
+    somebody.join();
+    CHECK_MESSAGE(ready,
+                  "wait(0ms) returned before anybody had spoken. Zero means \"no time-out\" "
+                  "here; to poll(2) it means \"do not sleep\"");
+}
+
+TEST_CASE("03.3 a signal ends a wait early, and nobody is ready") {
+    const support::Interruptions interruptions;
+    const SocketPair silent;
+    PollWatch watch;
+    watch.add_reader(silent.ours.fd());
+    CHECK_NOTHROW_MESSAGE(watch.wait(0ms), "EINTR is no failure: a signal came first");
+    CHECK_FALSE(watch.is_ready(silent.ours.fd()));
+}
