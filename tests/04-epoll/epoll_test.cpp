@@ -1,0 +1,154 @@
+// The kernel's list, and the two ways in which it tells: level- and edge-triggered.
+#include <doctest/doctest.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <list>
+#include <string>
+
+#include "chapters/04-epoll/epoll.hpp"
+#include "tests/support/socket_pair.hpp"
+
+namespace {
+
+using namespace std::chrono_literals;
+using epolling::Epoll;
+using support::SocketPair;
+
+/// How many events there are at this moment.
+std::size_t count(Epoll& epoll) {
+    return epoll.wait(0ms).size();
+}
+
+TEST_CASE("04.1 the answer names who is ready, and nobody else") {
+    Epoll epoll;
+    const SocketPair talks;
+    const SocketPair silent;
+    int a = 0;
+    int b = 0;
+    epoll.add(talks.ours.fd(), EPOLLIN, &a);
+    epoll.add(silent.ours.fd(), EPOLLIN, &b);
+    talks.say("x");
+    const auto events = epoll.wait(0ms);
+    REQUIRE(events.size() == 1);
+    CHECK_MESSAGE(events[0].data.ptr == &a, "the event should carry the tag that add() was given");
+    CHECK((events[0].events & EPOLLIN) != 0);
+}
+
+TEST_CASE("04.1 level and edge, side by side") {
+    const SocketPair pair;
+    Epoll level;
+    Epoll edge;
+    level.add(pair.ours.fd(), EPOLLIN, nullptr);
+    edge.add(pair.ours.fd(), EPOLLIN | EPOLLET, nullptr);
+    char byte = 0;
+
+    CHECK(count(level) == 0);
+    CHECK(count(edge) == 0);
+
+    pair.say("ab");
+    CHECK_MESSAGE(count(level) == 1, "it is readable");
+    CHECK_MESSAGE(count(edge) == 1, "it became readable");
+
+    CHECK_MESSAGE(count(level) == 1, "nothing was read: it still is readable");
+    CHECK_MESSAGE(count(edge) == 0, "nothing was read: but it did not become readable again");
+
+    REQUIRE(::read(pair.ours.fd(), &byte, 1) == 1);
+    CHECK_MESSAGE(count(level) == 1, "one byte is left: it still is readable");
+    CHECK_MESSAGE(count(edge) == 0,
+                  "one byte is left, and nobody will ever say so again: after an "
+                  "edge, read until EAGAIN (docs/04-epoll.md)");
+
+    pair.say("c");
+    CHECK(count(level) == 1);
+    CHECK_MESSAGE(count(edge) == 1, "more came: that is an edge");
+
+    while (::read(pair.ours.fd(), &byte, 1) == 1) {
+    }
+    CHECK(count(level) == 0);
+    CHECK(count(edge) == 0);
+}
+
+TEST_CASE("04.1 a socket is writable nearly always: level-triggered that ends every wait") {
+    const SocketPair pair;
+    Epoll level;
+    Epoll edge;
+    level.add(pair.ours.fd(), EPOLLOUT, nullptr);
+    edge.add(pair.ours.fd(), EPOLLOUT | EPOLLET, nullptr);
+    for (int i = 0; i < 3; ++i) CHECK(count(level) == 1);
+    CHECK_MESSAGE(count(edge) == 1, "told once, when it is added");
+    CHECK_MESSAGE(count(edge) == 0, "and not again before it has been full");
+    SocketPair::fill(pair.ours.fd());
+    CHECK(count(level) == 0);
+    while (!pair.heard().empty()) {
+    }
+    CHECK(count(level) == 1);
+    CHECK_MESSAGE(count(edge) == 1, "it was full and became writable: that is an edge");
+}
+
+TEST_CASE("04.1 modify() changes what is watched") {
+    const SocketPair pair;
+    Epoll epoll;
+    epoll.add(pair.ours.fd(), EPOLLOUT, nullptr);
+    CHECK(count(epoll) == 1);
+    epoll.modify(pair.ours.fd(), EPOLLIN, nullptr);
+    CHECK(count(epoll) == 0);
+    pair.say("x");
+    CHECK(count(epoll) == 1);
+}
+
+TEST_CASE("04.1 closing a descriptor takes it off the list") {
+    SocketPair pair;
+    Epoll epoll;
+    epoll.add(pair.ours.fd(), EPOLLIN, nullptr);
+    pair.say("x");
+    CHECK(count(epoll) == 1);
+    pair.ours.close();
+    CHECK(count(epoll) == 0);
+}
+
+TEST_CASE("04.1 but not while a duplicate of it is open") {
+    SocketPair pair;
+    Epoll epoll;
+    epoll.add(pair.ours.fd(), EPOLLIN, nullptr);
+    const common::Descriptor duplicate(::dup(pair.ours.fd()));
+    pair.say("x");
+    pair.ours.close();
+    CHECK_MESSAGE(count(epoll) == 1,
+                  "the kernel's list is one of open files, not of numbers "
+                  "(epoll(7), docs/04-epoll.md)");
+}
+
+TEST_CASE("04.1 a time-out ends a wait in which nothing happens, and not before") {
+    Epoll epoll;
+    const auto began = std::chrono::steady_clock::now();
+    CHECK(epoll.wait(20ms).empty());
+    CHECK(std::chrono::steady_clock::now() - began >= 20ms);
+}
+
+TEST_CASE("04.1 more events than fit into one answer come with the next") {
+    Epoll epoll;
+    std::list<SocketPair> pairs(600);
+    for (const SocketPair& pair : pairs) {
+        epoll.add(pair.ours.fd(), EPOLLIN | EPOLLET, nullptr);
+        pair.say("x");
+    }
+    std::size_t total = 0;
+    while (const std::size_t now = count(epoll)) total += now;
+    CHECK(total == 600);
+}
+
+TEST_CASE("04.1 what cannot be watched is an error that says so") {
+    Epoll epoll;
+    const SocketPair pair;
+    epoll.add(pair.ours.fd(), EPOLLIN, nullptr);
+    CHECK_THROWS_WITH(epoll.add(pair.ours.fd(), EPOLLIN, nullptr),
+                      "cannot watch a descriptor: File exists");
+    CHECK_THROWS_WITH(epoll.add(-1, EPOLLIN, nullptr),
+                      "cannot watch a descriptor: Bad file descriptor");
+}
+
+}  // namespace
