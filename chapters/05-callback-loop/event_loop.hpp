@@ -1,0 +1,209 @@
+// An event loop: it calls back when a time has come, when a descriptor is ready, or as soon as it
+// can. Every callback runs on the one thread that called run().
+#pragma once
+
+#include <sys/eventfd.h>
+
+#include <cstddef>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <stdexcept>
+#include <utility>
+#include <vector>
+
+#include "chapters/05-callback-loop/clock.hpp"
+#include "chapters/05-callback-loop/timer_queue.hpp"
+#include "chapters/05-callback-loop/watchers.hpp"
+#include "common/descriptor.hpp"
+#include "common/error.hpp"
+
+namespace callbacks {
+
+/// A callback may use every function here but run(): it may remove or cancel itself and others,
+/// close descriptors, stop the loop, throw. What it throws leaves run(); everything that was still
+/// to come stays so, and run() may be called again.
+class EventLoop {
+public:
+    /// `clock` is not owned.
+    explicit EventLoop(Clock& clock = steady_clock()) : clock_(clock) {
+        add_reader(wake_up_.fd(), [this] { take_tasks_from_outside(); });
+    }
+
+    /// What a callback owns may remove and cancel here once more, while both are destroyed.
+    ~EventLoop() {
+        watchers_.remove_all();
+        timers_.cancel_all();
+        std::exchange(tasks_, {});
+    }
+
+    EventLoop(const EventLoop&) = delete;
+    EventLoop& operator=(const EventLoop&) = delete;
+
+    // --- Running ---
+
+    /// Turns until stop(), or until nothing is left that could happen: no task, timer or watcher.
+    void run() {
+        if (in_callback_) throw std::logic_error("run() was called by a callback");
+        stopped_ = false;
+        while (!stopped_ && something_can_happen()) turn();
+    }
+
+    /// run() returns at the end of this turn, and does not sleep before.
+    void stop() { stopped_ = true; }
+
+    // --- The task queue ---
+
+    /// Calls `task` in the next turn, after those that are queued already.
+    void call_soon(Callback task) { tasks_.push_back(std::move(task)); }
+
+    /// The same for other threads: wakes the loop up. No other function may be called from them.
+    void call_soon_threadsafe(Callback task) {
+        const std::lock_guard lock(mutex_);
+        from_outside_.push_back(std::move(task));
+        if (from_outside_.size() == 1) ::eventfd_write(wake_up_.fd(), 1);
+    }
+
+    /// A call_soon_threadsafe() is going to come: run() does not return until a release() for it.
+    void hold() { ++held_; }
+    void release() { --held_; }
+
+    // --- Timers ---
+
+    [[nodiscard]] TimePoint now() const { return clock_.now(); }
+
+    /// Calls `callback` once, not before `due`. To repeat it, set the next at `due` + period: a
+    /// call_later(period) would add what the callback took to every period.
+    Timer call_at(TimePoint due, Callback callback) {
+        return timers_.set(due, std::move(callback));
+    }
+
+    /// Calls `callback` once, not before `delay` has passed.
+    Timer call_later(Duration delay, Callback callback) {
+        return call_at(now() + delay, std::move(callback));
+    }
+
+    /// Destroys the timer's callback. False, and harmless, if it has fired or was cancelled before.
+    bool cancel(const Timer& timer) { return timers_.cancel(timer); }
+
+    // --- Readiness ---
+
+    /// Calls `callback` in every turn in which a read from `fd` would not wait: there is data, the
+    /// end of input, or an error. Replaces an earlier reader. `fd` is not owned; remove the reader
+    /// before `fd` is closed. Throws std::system_error and changes nothing then: EPERM (a disk
+    /// file: epoll cannot watch it), ENOSPC or ENOMEM (the system cannot watch more).
+    void add_reader(int fd, Callback callback) {
+        watchers_.add(fd, Watchers::Side::reader, std::move(callback));
+    }
+
+    /// The same for writing: there is room, or an error.
+    void add_writer(int fd, Callback callback) {
+        watchers_.add(fd, Watchers::Side::writer, std::move(callback));
+    }
+
+    /// Its callback is not called again, even if it is known to be ready. False if there is none.
+    bool remove_reader(int fd) { return watchers_.remove(fd, Watchers::Side::reader); }
+    bool remove_writer(int fd) { return watchers_.remove(fd, Watchers::Side::writer); }
+
+    // --- Looking on ---
+
+    /// Calls `report` after every callback that held all the others up for `threshold` or longer,
+    /// with the time that it took.
+    void report_slow_callbacks(Duration threshold, std::function<void(Duration)> report) {
+        threshold_ = threshold;
+        report_slow_ = std::move(report);
+    }
+
+    /// Calls `hook` after every callback, also after one that threw.
+    void after_each_callback(Callback hook) { after_each_ = std::move(hook); }
+
+    /// Is a callback running, so that the hook is still to come?
+    [[nodiscard]] bool in_callback() const { return in_callback_; }
+
+private:
+    /// This is the loop. Each phase is bounded by what there was when it began, so that none keeps
+    /// the others waiting: a task queued now runs in the next turn, and so does a timer set by a
+    /// timer.
+    void turn() {
+        const std::size_t queued = tasks_.size();
+        call_due_timers();
+        call_who_is_ready();
+        call_tasks(queued);
+    }
+
+    void call_due_timers() {
+        if (timers_.empty()) return;
+        timers_.fire(now(), [this](const Callback& callback) { call(callback); });
+    }
+
+    /// The only place where the loop sleeps.
+    void call_who_is_ready() {
+        const bool must_not_sleep = stopped_ || !tasks_.empty() || !something_can_happen();
+        const TimePoint next = must_not_sleep ? at_once : timers_.next_due();
+        const bool anybody = watchers_.wait(clock_.sleep_until(next),
+                                            [this](const Callback& callback) { call(callback); });
+        if (!anybody) clock_.nothing_until(next);
+    }
+
+    void call_tasks(std::size_t count) {
+        for (; count > 0; --count) {
+            const Callback task = std::move(tasks_.front());
+            tasks_.pop_front();
+            call(task);
+        }
+    }
+
+    [[nodiscard]] bool something_can_happen() {
+        const bool watching = watchers_.count() > 1;  // one is the loop's own
+        if (watching || !timers_.empty() || !tasks_.empty() || held_ > 0) return true;
+        const std::lock_guard lock(mutex_);
+        return !from_outside_.empty();
+    }
+
+    void take_tasks_from_outside() {
+        const std::lock_guard lock(mutex_);
+        eventfd_t count = 0;
+        ::eventfd_read(wake_up_.fd(), &count);
+        for (Callback& task : from_outside_) tasks_.push_back(std::move(task));
+        from_outside_.clear();
+    }
+
+    void call(const Callback& callback) {
+        const TimePoint start = report_slow_ ? now() : TimePoint();
+        in_callback_ = true;
+        try {
+            callback();
+        } catch (...) {
+            follow_up(start);
+            throw;
+        }
+        follow_up(start);
+    }
+
+    void follow_up(TimePoint start) {
+        if (after_each_) after_each_();
+        in_callback_ = false;
+        if (!report_slow_) return;
+        const Duration held_up = now() - start;
+        if (held_up >= threshold_) report_slow_(held_up);
+    }
+
+    Clock& clock_;
+    TimerQueue timers_;
+    Watchers watchers_;
+    std::deque<Callback> tasks_;
+
+    std::mutex mutex_;
+    std::vector<Callback> from_outside_;  // guarded by mutex_
+    common::Descriptor wake_up_{
+        common::check(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), "cannot create an eventfd")};
+    int held_ = 0;
+
+    bool stopped_ = false;
+    bool in_callback_ = false;
+    Duration threshold_{};
+    std::function<void(Duration)> report_slow_;
+    Callback after_each_;
+};
+
+}  // namespace callbacks

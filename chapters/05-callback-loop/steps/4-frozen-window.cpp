@@ -1,0 +1,104 @@
+// Step 05.4: what an event loop cannot bear: a callback that takes its time.
+//
+// The oldest event loop that everybody has met is the one behind a window: get an event, process
+// it, again. Here the window is painted every 50 ms, and somebody clicks on "save", which takes
+// 300 ms. While that is processed no other event is, and the window is frozen.
+#include <chrono>
+#include <cstdio>
+#include <deque>
+#include <future>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "chapters/05-callback-loop/event_loop.hpp"
+#include "chapters/05-callback-loop/worker.hpp"
+
+using callbacks::Duration;
+using callbacks::EventLoop;
+using callbacks::Worker;
+using namespace std::chrono_literals;
+using std::chrono::milliseconds;
+
+namespace {
+
+enum class Event { paint, click, close };
+
+/// What happens to the window, and when, in the order of time.
+std::deque<std::pair<milliseconds, Event>> script() {
+    std::deque<std::pair<milliseconds, Event>> events;
+    for (milliseconds time = 0ms; time < 700ms; time += 50ms) {
+        events.emplace_back(time, Event::paint);
+        if (time == 100ms) events.emplace_back(120ms, Event::click);
+    }
+    events.emplace_back(700ms, Event::close);
+    return events;
+}
+
+void save() {
+    std::this_thread::sleep_for(300ms);  // a slow disk
+}
+
+/// Remembers when it was painted.
+class Window {
+public:
+    void paint() {
+        const auto now = std::chrono::steady_clock::now() - start_;
+        const auto column = static_cast<std::size_t>(now / 12500us);
+        if (column < picture_.size()) picture_[column] = '#';
+    }
+    void show(const char* title) const { std::printf("%-13s%s\n", title, picture_.c_str()); }
+    [[nodiscard]] callbacks::TimePoint start() const { return start_; }
+
+private:
+    callbacks::TimePoint start_ = std::chrono::steady_clock::now();
+    std::string picture_ = std::string(56, '.');  // 12.5 ms a column
+};
+
+}  // namespace
+
+int main() {
+    {
+        Window window;
+        auto events = script();
+        const auto get_event = [&] {  // sleeps until there is one
+            const auto [time, event] = events.front();
+            events.pop_front();
+            std::this_thread::sleep_until(window.start() + time);
+            return event;
+        };
+        const auto process_event = [&](Event event) {
+            if (event == Event::paint) window.paint();
+            if (event == Event::click) save();
+        };
+        Event event{};
+        do {
+            event = get_event();
+            process_event(event);
+        } while (event != Event::close);
+        window.show("message loop");
+    }
+    for (const bool with_worker : {false, true}) {
+        EventLoop loop;
+        Worker worker(loop);
+        loop.report_slow_callbacks(100ms, [](Duration held_up) {
+            const auto time = std::chrono::duration_cast<milliseconds>(held_up);
+            std::printf("a callback held the loop for %lld ms\n",
+                        static_cast<long long>(time.count()));
+        });
+        Window window;
+        for (const auto& [time, event] : script()) {
+            if (event == Event::paint) loop.call_at(window.start() + time, [&] { window.paint(); });
+            if (event != Event::click) continue;
+            loop.call_at(window.start() + time, [&] {
+                if (with_worker) {
+                    worker.run(save, [](const std::future<void>&) { std::printf("saved\n"); });
+                } else {
+                    save();
+                }
+            });
+        }
+        loop.run();
+        window.show(with_worker ? "worker" : "event loop");
+    }
+}

@@ -1,0 +1,66 @@
+// Timers, in the order in which they are due.
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <utility>
+
+#include "chapters/05-callback-loop/clock.hpp"
+
+namespace callbacks {
+
+using Callback = std::function<void()>;
+
+/// Names one timer, for cancel(), also after it has fired: no number is given twice. Timers fire in
+/// this order: by time, then as they were set. A default one names no timer.
+struct Timer {
+    TimePoint due;
+    std::uint64_t number = 0;
+    auto operator<=>(const Timer&) const = default;
+};
+
+/// Who is to be called when. Setting and cancelling cost O(log n), and what is cancelled is gone.
+class TimerQueue {
+public:
+    Timer set(TimePoint due, Callback callback) {
+        const Timer timer{due, ++last_number_};
+        timers_.emplace(timer, std::move(callback));
+        return timer;
+    }
+
+    /// Destroys its callback. False if the timer has fired or was cancelled before.
+    bool cancel(const Timer& timer) { return !timers_.extract(timer).empty(); }
+
+    void cancel_all() { std::exchange(timers_, {}); }
+
+    [[nodiscard]] bool empty() const { return timers_.empty(); }
+
+    /// When the first one is due; `never` where there is none.
+    [[nodiscard]] TimePoint next_due() const {
+        return timers_.empty() ? never : timers_.begin()->first.due;
+    }
+
+    /// Passes the callbacks that are due at `now` to `call`, one after the other. They may set and
+    /// cancel timers; those that they set have to wait for the next time, even if they are due.
+    void fire(TimePoint now, const auto& call) {
+        const std::uint64_t last = last_number_;
+        auto timer = timers_.begin();
+        while (timer != timers_.end() && timer->first.due <= now) {
+            if (timer->first.number > last) {
+                ++timer;
+                continue;
+            }
+            const auto fired = timers_.extract(timer);  // lives until its callback has returned
+            call(fired.mapped());
+            timer = timers_.upper_bound(fired.key());  // the callback may have changed the queue
+        }
+    }
+
+private:
+    std::map<Timer, Callback> timers_;
+    std::uint64_t last_number_ = 0;
+};
+
+}  // namespace callbacks
