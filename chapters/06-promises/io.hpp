@@ -1,0 +1,290 @@
+// Reading, writing, accepting and sleeping as promises, on chapter 05's loop.
+//
+// Who starts an operation keeps the object that it belongs to (a Socket, an Acceptor, an Alarm).
+// A promise cannot be stopped, but they can: then what they promised stays pending for ever, and
+// the handlers that wait for it are destroyed.
+#pragma once
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <stdexcept>
+#include <system_error>
+#include <utility>
+
+#include "chapters/05-callback-loop/clock.hpp"
+#include "chapters/05-callback-loop/event_loop.hpp"
+#include "chapters/06-promises/job_queue.hpp"
+#include "chapters/06-promises/promise.hpp"
+#include "common/descriptor.hpp"
+#include "common/error.hpp"
+#include "common/listener.hpp"
+
+namespace promises {
+
+using callbacks::Duration;
+using callbacks::TimePoint;
+
+/// An event loop that runs the jobs of promises too: after each of its callbacks, until there are
+/// none left. So a chain of handlers that have nothing to wait for costs no turn of the loop.
+struct Io {
+    /// `clock` is not owned.
+    explicit Io(callbacks::Clock& clock = callbacks::steady_clock()) : loop(clock) {
+        loop.after_each_callback([this] {
+            // Not for ever: jobs that make new jobs all the time would keep everybody else waiting.
+            if (jobs.run(jobs_a_callback)) continue_next_turn();
+        });
+        jobs.on_work([this] {
+            if (!loop.in_callback()) continue_next_turn();
+        });
+    }
+    Io(const Io&) = delete;
+    Io& operator=(const Io&) = delete;
+    ~Io() { jobs.clear(); }  // while the loop is still there: handlers may own sockets
+
+    static constexpr std::size_t jobs_a_callback = 1000;
+
+    // Both before the loop, so that they outlive it: its callbacks own promises and operations.
+    JobQueue jobs;
+    std::size_t waiting = 0;  // operations that have begun and neither ended nor been stopped
+    callbacks::EventLoop loop;
+
+private:
+    void continue_next_turn() {
+        if (std::exchange(continues_, true)) return;
+        loop.call_soon([this] { continues_ = false; });  // a callback, so the jobs run after it
+    }
+
+    bool continues_ = false;
+};
+
+/// An operation that is under way: at most one at a time.
+template <typename T>
+class Operation {
+public:
+    explicit Operation(Io& io) : io_(io) {}
+    Operation(const Operation&) = delete;
+    Operation& operator=(const Operation&) = delete;
+    ~Operation() { stop(); }
+
+    explicit operator bool() const { return deferred_.has_value(); }
+
+    /// Throws std::logic_error if one is under way.
+    Promise<T> start() {
+        if (deferred_) throw std::logic_error("this was asked for twice at the same time");
+        ++io_.waiting;
+        return deferred_.emplace(io_.jobs).promise();
+    }
+
+    template <typename... Value>
+    void resolve(Value&&... value) {
+        take()->resolve(std::forward<Value>(value)...);
+    }
+
+    /// Rejects with what errno says; `what` names the attempt.
+    void fail(const char* what) {
+        take()->reject(std::system_error(errno, std::generic_category(), what));
+    }
+
+    void stop() {
+        if (deferred_) take();
+    }
+
+private:
+    std::optional<Deferred<T>> take() {
+        --io_.waiting;
+        return std::exchange(deferred_, std::nullopt);
+    }
+
+    Io& io_;
+    std::optional<Deferred<T>> deferred_;
+};
+
+/// A sleep that its owner can stop.
+class Alarm {
+public:
+    explicit Alarm(Io& io) : io_(io), sleep_(io) {}
+    Alarm(const Alarm&) = delete;
+    Alarm& operator=(const Alarm&) = delete;
+    ~Alarm() { stop(); }
+
+    /// Fulfilled at `due`, not before.
+    Promise<void> sleep_until(TimePoint due) {
+        Promise<void> promise = sleep_.start();
+        timer_ = io_.loop.call_at(due, [this] { sleep_.resolve(); });
+        return promise;
+    }
+
+    void stop() {
+        io_.loop.cancel(timer_);
+        sleep_.stop();
+    }
+
+private:
+    Io& io_;
+    Operation<void> sleep_;
+    callbacks::Timer timer_;
+};
+
+/// Fulfilled when `delay` has passed. Nothing can stop it.
+inline Promise<void> sleep(Io& io, Duration delay) {
+    const Deferred<void> deferred(io.jobs);
+    ++io.waiting;
+    io.loop.call_later(delay, [&io, deferred] {
+        --io.waiting;
+        deferred.resolve();
+    });
+    return deferred.promise();
+}
+
+/// A connected, non-blocking socket. Its operations are rejected with a std::system_error when the
+/// connection is broken.
+class Socket {
+public:
+    /// Takes over `socket`. Throws std::system_error (the system cannot watch more).
+    Socket(Io& io, common::Descriptor socket)
+        : io_(io), socket_(std::move(socket)), read_(io), write_(io), last_moved_(io.loop.now()) {
+        watch_for_reading();
+    }
+    Socket(const Socket&) = delete;
+    Socket& operator=(const Socket&) = delete;
+    ~Socket() { close(); }
+
+    /// Fulfilled with how many bytes it has put into `buffer`, as soon as there are any; with 0 at
+    /// the end of input. `buffer` must stay until then.
+    Promise<std::size_t> read_some(std::span<char> buffer) {
+        Promise<std::size_t> promise = read_.start();
+        room_ = buffer;
+        if (!watches_) watch_for_reading();
+        return promise;
+    }
+
+    /// Fulfilled when the kernel has taken all of `data`, which must stay until then.
+    Promise<void> write_all(std::span<const char> data) {
+        Promise<void> promise = write_.start();
+        rest_ = data;
+        write_now();  // nearly always there is room, and that was all
+        if (write_) {
+            io_.loop.add_writer(fd(), [this] {
+                write_now();
+                if (!write_) io_.loop.remove_writer(fd());
+            });
+        }
+        return promise;
+    }
+
+    /// When bytes were read or written for the last time.
+    [[nodiscard]] TimePoint last_moved() const { return last_moved_; }
+
+    /// Stops what is under way.
+    void close() {
+        if (!socket_) return;
+        io_.loop.remove_reader(fd());
+        io_.loop.remove_writer(fd());
+        socket_.close();
+        read_.stop();
+        write_.stop();
+    }
+
+private:
+    void watch_for_reading() {
+        io_.loop.add_reader(fd(), [this] { read_now(); });
+        watches_ = true;
+    }
+
+    void read_now() {
+        if (!read_) {
+            // There is data, and nobody wants it yet. Only now is the watcher removed: while every
+            // read is followed by the next one it stays, and no request costs an epoll_ctl().
+            io_.loop.remove_reader(fd());
+            watches_ = false;
+            return;
+        }
+        const ssize_t count = ::read(fd(), room_.data(), room_.size());
+        if (count < 0 && is_transient()) return;  // level-triggered: we shall be called again
+        if (count < 0) return read_.fail("cannot read from a client");
+        last_moved_ = io_.loop.now();
+        read_.resolve(static_cast<std::size_t>(count));
+    }
+
+    void write_now() {
+        const ssize_t count = ::write(fd(), rest_.data(), rest_.size());
+        if (count > 0) {
+            rest_ = rest_.subspan(static_cast<std::size_t>(count));  // may be less than asked for
+            last_moved_ = io_.loop.now();
+        }
+        if (count < 0 && !is_transient()) {
+            write_.fail("cannot write to a client");
+        } else if (rest_.empty()) {
+            write_.resolve();
+        }
+    }
+
+    /// EAGAIN: not now. EINTR: a signal came first. Neither loses anything.
+    static bool is_transient() { return errno == EAGAIN || errno == EINTR; }
+
+    [[nodiscard]] int fd() const { return socket_.fd(); }
+
+    Io& io_;
+    common::Descriptor socket_;
+    Operation<std::size_t> read_;
+    std::span<char> room_;
+    bool watches_ = false;
+    Operation<void> write_;
+    std::span<const char> rest_;
+    TimePoint last_moved_;
+};
+
+/// Accepts one client after the other.
+class Acceptor {
+public:
+    /// `listener` is not owned; it is non-blocking.
+    Acceptor(Io& io, common::Listener& listener) : io_(io), listener_(listener), accept_(io) {
+        watch();
+    }
+    Acceptor(const Acceptor&) = delete;
+    Acceptor& operator=(const Acceptor&) = delete;
+    ~Acceptor() {
+        io_.loop.remove_reader(listener_.fd());
+        io_.loop.cancel(pause_);
+    }
+
+    /// Fulfilled with the next client. Clients that cannot be accepted are none.
+    Promise<common::Descriptor> accept() {
+        Promise<common::Descriptor> promise = accept_.start();
+        if (!watches_) watch();
+        return promise;
+    }
+
+private:
+    void watch() {
+        io_.loop.add_reader(listener_.fd(), [this] { accept_now(); });
+        watches_ = true;
+    }
+
+    void stop_watching() {
+        io_.loop.remove_reader(listener_.fd());
+        watches_ = false;
+    }
+
+    void accept_now() {
+        if (!accept_) return stop_watching();  // clients wait, but nobody wants them yet
+        if (common::Descriptor client = listener_.accept()) {
+            accept_.resolve(std::move(client));
+        } else if (listener_.paused()) {  // readable, but not to be accepted from: do not spin
+            stop_watching();
+            pause_ = io_.loop.call_later(listener_.pause(), [this] { watch(); });
+        }
+    }
+
+    Io& io_;
+    common::Listener& listener_;
+    Operation<common::Descriptor> accept_;
+    bool watches_ = false;
+    callbacks::Timer pause_;
+};
+
+}  // namespace promises

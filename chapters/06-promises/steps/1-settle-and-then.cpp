@@ -1,0 +1,28 @@
+// Step 06.1: a value that is not there yet. One end settles it, the other says what happens then.
+//
+// No loop and no kernel: a promise needs only a queue in which its handlers wait for their turn.
+#include <cstdio>
+
+#include "chapters/06-promises/promise.hpp"
+
+int main() {
+    promises::JobQueue jobs;
+    const promises::Deferred<int> deferred(jobs);
+    const promises::Promise<int> promise = deferred.promise();
+
+    promise.then([](int n) { std::printf("  first handler: %d\n", n); });
+    promise.then([](int n) { return n + 1; }).then([](int n) {
+        std::printf("  end of the chain: %d\n", n);
+    });
+    std::puts("registered two handlers: nothing has run");
+
+    deferred.resolve(41);
+    deferred.resolve(99);
+    std::puts("resolved with 41, then with 99: nothing has run");
+
+    promise.then([](int n) { std::printf("  registered late: %d\n", n); });
+    std::puts("registered a third one: nothing has run");
+
+    jobs.run();
+    std::puts("the queue is empty");
+}
