@@ -1,0 +1,56 @@
+// Step 07.1: a function that can stop in the middle, written by hand.
+//
+// What Task1 should do reads like this, if only a function could sleep without stopping everybody:
+//
+//     print("Task1 started"); sleep(2); print("Task1 resumed"); sleep(3); print("Task1 finished");
+//
+// A function loses its variables and its place when it returns. So both move into an object, and
+// what stood between two sleeps becomes one case of a switch.
+#include <cstdio>
+
+namespace {
+
+class Task1 {
+public:
+    enum class State { at_start, after_first_sleep, after_second_sleep, finished };
+
+    /// Goes on from where it stopped, up to the next sleep. Returns how long that is (0: none).
+    int resume() {
+        switch (state_) {
+            case State::at_start:
+                std::puts("Task1 started");
+                state_ = State::after_first_sleep;
+                return 2;
+            case State::after_first_sleep:
+                ++naps_;
+                std::puts("Task1 resumed");
+                state_ = State::after_second_sleep;
+                return 3;
+            case State::after_second_sleep:
+                ++naps_;
+                std::printf("Task1 finished after %d naps\n", naps_);
+                state_ = State::finished;
+                return 0;
+            case State::finished:
+                return 0;
+        }
+        return 0;
+    }
+
+    [[nodiscard]] bool done() const { return state_ == State::finished; }
+
+private:
+    State state_ = State::at_start;  // its place
+    int naps_ = 0;                   // its variables
+};
+
+}  // namespace
+
+int main() {
+    Task1 task;  // nothing has run yet
+    while (!task.done()) {
+        const int delay = task.resume();
+        std::printf("    main is in control, Task1 wants to sleep for %d\n", delay);
+    }
+    std::printf("All of Task1 fits into %zu bytes.\n", sizeof task);
+}

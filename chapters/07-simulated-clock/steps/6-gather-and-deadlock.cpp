@@ -1,0 +1,80 @@
+// Step 07.6: many at once; and three ways for it to end badly, each of which is told.
+#include <cstdio>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "chapters/07-simulated-clock/event.hpp"
+#include "chapters/07-simulated-clock/event_loop.hpp"
+#include "chapters/07-simulated-clock/gather.hpp"
+#include "chapters/07-simulated-clock/task.hpp"
+
+namespace {
+
+using simulated::Deadlock;
+using simulated::Event;
+using simulated::EventLoop;
+using simulated::gather;
+using simulated::Task;
+using simulated::Time;
+
+/// Says when it goes, also where it does not come to its end.
+struct Cook {
+    Cook(EventLoop& in, std::string what) : loop(in), dish(std::move(what)) {}
+    Cook(const Cook&) = delete;
+    Cook& operator=(const Cook&) = delete;
+    ~Cook() { std::printf("  %ld: %s is off\n", long{loop.current_time()}, dish.c_str()); }
+
+    EventLoop& loop;
+    std::string dish;
+};
+
+Task<std::string> cook(EventLoop& loop, std::string dish, Time duration) {
+    const Cook cook(loop, dish);
+    co_await loop.async_sleep(duration);
+    if (dish == "fish") throw std::runtime_error("the fish has burnt");
+    co_return dish;
+}
+
+Task<> dinner(EventLoop& loop, std::string main_dish) {
+    std::vector<Task<std::string>> dishes;
+    dishes.push_back(cook(loop, "soup", 30));
+    dishes.push_back(cook(loop, std::move(main_dish), 20));
+    dishes.push_back(cook(loop, "cake", 50));
+    const std::vector<std::string> ready = co_await gather(std::move(dishes));
+    std::printf("%ld: dinner is %s, %s, %s\n", long{loop.current_time()}, ready[0].c_str(),
+                ready[1].c_str(), ready[2].c_str());
+}
+
+Task<> polite(Event& the_other, Event& myself) {
+    co_await the_other.wait();  // after you!
+    myself.set();
+}
+
+}  // namespace
+
+int main() {
+    std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);  // in order with what the loop says on stderr
+    EventLoop loop;
+    loop.add_task("good dinner", dinner(loop, "rice"));
+    loop.run();
+    loop.add_task("bad dinner", dinner(loop, "fish"));
+    loop.run();  // the soup and the cake are cancelled, and nobody is left to catch the exception
+
+    try {
+        static_cast<void>(loop.async_sleep(-5));
+    } catch (const std::invalid_argument& error) {
+        std::printf("%s\n", error.what());
+    }
+
+    Event alice_goes(loop);
+    Event bob_goes(loop);
+    loop.add_task("Alice", polite(bob_goes, alice_goes));
+    loop.add_task("Bob", polite(alice_goes, bob_goes));
+    try {
+        loop.run();
+    } catch (const Deadlock& deadlock) {
+        std::printf("%s\n", deadlock.what());
+    }
+}

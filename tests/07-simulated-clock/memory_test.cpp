@@ -1,0 +1,134 @@
+// What a task costs: allocations are counted, not timed. See docs/07-simulated-clock.md.
+#include <cstdlib>
+#include <new>
+#include <string>
+#include <utility>
+
+#include "chapters/07-simulated-clock/event.hpp"
+#include "chapters/07-simulated-clock/frame_pool.hpp"
+#include "tests/07-simulated-clock/tools.hpp"
+
+namespace {
+
+long allocations = 0;
+
+}  // namespace
+
+// Counting replacements for all of this test program.
+// NOLINTBEGIN(cppcoreguidelines-no-malloc, hicpp-no-malloc)
+[[gnu::noinline]] void* operator new(std::size_t size) {
+    void* block = std::malloc(size);
+    if (block == nullptr) throw std::bad_alloc();
+    ++allocations;
+    return block;
+}
+[[gnu::noinline]] void operator delete(void* block) noexcept {
+    std::free(block);
+}
+[[gnu::noinline]] void operator delete(void* block, std::size_t /*size*/) noexcept {
+    std::free(block);
+}
+// NOLINTEND(cppcoreguidelines-no-malloc, hicpp-no-malloc)
+
+namespace {
+
+using simulated::Event;
+using simulated::FramePool;
+using tools::EventLoop;
+using tools::run_alone;
+using tools::Task;
+using tools::Time;
+
+/// AddressSanitizer needs to see every frame come and go: there the pool steps aside.
+#if defined(__SANITIZE_ADDRESS__)
+constexpr bool pooled = false;
+#elif defined(__has_feature)
+constexpr bool pooled = !__has_feature(address_sanitizer);
+#else
+constexpr bool pooled = true;
+#endif
+
+Task<int> child(EventLoop& loop) {
+    co_await loop.async_sleep(3);
+    co_return 1;
+}
+
+/// The clock takes memory when more tasks than ever sleep until a moment that differs from now in
+/// the same highest bit. Here that is one for each bit.
+Task<> warm_up(EventLoop& loop) {
+    co_await loop.async_sleep(0);
+    for (Time delay = 1; delay < Time{1} << 50; delay *= 2) co_await loop.async_sleep(delay);
+    co_await loop.async_sleep(1);
+}
+
+Task<> sleep_and_count(EventLoop& loop, long& counted) {
+    const Time delays[] = {0, 1, 7, 100, 1'000'000};
+    co_await warm_up(loop);
+    const long before = allocations;
+    for (int i = 0; i < 100'000; ++i) co_await loop.async_sleep(delays[i % 5]);
+    counted = allocations - before;
+}
+
+Task<> await_children_and_count(EventLoop& loop, long& counted) {
+    co_await warm_up(loop);
+    co_await child(loop);
+    const long before = allocations;
+    for (int i = 0; i < 10'000; ++i) co_await child(loop);
+    counted = allocations - before;
+}
+
+TEST_CASE("07: a sleep allocates nothing") {
+    long counted = -1;
+    run_alone([&](EventLoop& loop) { return sleep_and_count(loop, counted); });
+    CHECK(counted == 0);
+}
+
+TEST_CASE("07: awaiting a child allocates nothing: its frame was somebody's before") {
+    long counted = -1;
+    run_alone([&](EventLoop& loop) { return await_children_and_count(loop, counted); });
+    if (pooled) CHECK(counted == 0);
+    if (!pooled) CHECK(counted >= 10'000);
+}
+
+TEST_CASE("07: waiting for an event allocates nothing") {
+    long counted = -1;
+    auto task = [](EventLoop& loop, long& counted) -> Task<> {
+        const long before = allocations;
+        Event event(loop);
+        event.set();
+        co_await event.wait();
+        counted = allocations - before;
+    };
+    run_alone([&](EventLoop& loop) { return task(loop, counted); });
+    CHECK(counted == 0);
+}
+
+TEST_CASE("07: sleepers that are destroyed do not pile up in the clock") {
+    EventLoop loop;
+    for (int i = 0; i < 100; ++i) child(loop).start();
+    const long before = allocations;
+    for (int i = 0; i < 100'000; ++i) child(loop).start();  // started, asleep, destroyed
+    const long counted = allocations - before;
+    if (pooled) CHECK_MESSAGE(counted == 0, "the clock keeps an entry for each");
+    if (!pooled) CHECK_MESSAGE(counted < 100'100, "the clock keeps an entry for each");
+}
+
+TEST_CASE("07: a frame of the pool is used again, and never twice at the same time") {
+    if (pooled) {
+        void* first = FramePool::take(200);
+        void* second = FramePool::take(200);
+        CHECK(first != second);
+        FramePool::give_back(first, 200);
+        CHECK_MESSAGE(FramePool::take(193) == first, "a size that is about the same");
+        void* other = FramePool::take(500);
+        CHECK(other != second);
+        FramePool::give_back(other, 500);
+        FramePool::give_back(first, 193);
+        FramePool::give_back(second, 200);
+    }
+    void* large = FramePool::take(1'000'000);
+    CHECK(large != nullptr);
+    FramePool::give_back(large, 1'000'000);
+}
+
+}  // namespace

@@ -1,0 +1,167 @@
+#!/usr/bin/env python3
+"""Runs random plans on 07-simulated-clock and on the model, and compares what they print; then bad
+plans, and the other ways to show one.
+
+    plans_test.py       BUILD=build says where the program is, SEED=7 and PLANS=2000 which plans
+"""
+
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import model  # noqa: E402
+
+PROGRAM = os.path.join(os.environ.get("BUILD", "build"), "07-simulated-clock")
+SEED = int(os.environ.get("SEED", "7"))
+PLANS = int(os.environ.get("PLANS", "2000"))
+LAST = 2**63 - 1  # the last moment of the clock
+
+
+def run(*arguments, stdin=b""):
+    """Returns (exit status, stdout, stderr)."""
+    done = subprocess.run([PROGRAM, *arguments], input=stdin, capture_output=True, timeout=60)
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+def random_plan(dice):
+    """Few and many tasks; delays with many ties, with few, and with zeros; none at all; comments."""
+    longest = dice.choice([0, 1, 2, 5, 20, 1000, 10**6, 10**17])
+    lines = []
+    for number in range(dice.choice([0, 1, 2, 3, 8, 30])):
+        delays = [dice.randint(0, longest) for _ in range(dice.choice([0, 1, 2, 5, 12]))]
+        if dice.random() < 0.2:
+            delays = [dice.choice([0, delay]) for delay in delays]
+        separator = dice.choice([" ", "  ", "\t", " \t "])
+        line = f"Task{number}:" + "".join(f"{separator}{delay}" for delay in delays)
+        if dice.random() < 0.1:
+            line = f"  {line} # {dice.randint(0, 9)}: a comment"
+        lines.append(line)
+        if dice.random() < 0.1:
+            lines.append(dice.choice(["", "   ", "# nothing: 1 2 3", "\t"]))
+    end = dice.choice(["\n", "\n", "\n", "\r\n"])
+    return end.join(lines) + dice.choice(["", end])
+
+
+class Plans(unittest.TestCase):
+    maxDiff = None
+
+    def test_random_plans(self):
+        """random plans print what the model prints"""
+        dice = random.Random(SEED)
+        for number in range(PLANS):
+            plan = random_plan(dice)
+            lines, time = model.run_plan(plan)
+            status, output, errors = run("-", stdin=plan.encode())
+            what = f"plan {number} of SEED={SEED}, which is:\n{plan}\n"
+            self.assertEqual((status, errors), (0, ""), what)
+            self.assertEqual(output.splitlines(), lines, what + "(+: the model)")
+            if number % 20 == 0:
+                wake_ups = sum("resumed" in line for line in lines)
+                tasks = len(lines) - wake_ups
+                _, output, _ = run("--quiet", "-", stdin=plan.encode())
+                summary = f"{tasks} tasks, {wake_ups} wake-ups, clock at {time}\n"
+                self.assertEqual(output, summary, what)
+
+    def test_example(self):
+        """without a plan: the example"""
+        example = ("Task1 started at 0\nTask2 started at 0\n"
+                   "Task2 resumed at 1\nTask1 resumed at 2\n")
+        self.assertEqual(run(), (0, example, ""))
+        self.assertEqual(run("--quiet"), (0, "2 tasks, 2 wake-ups, clock at 2\n", ""))
+        self.assertEqual(model.run_plan("Task1: 2\nTask2: 1")[0], example.splitlines())
+
+    def test_many_tasks(self):
+        """100,000 tasks"""
+        plan = "".join(f"T{i}: 3 0 {i}\n" for i in range(100_000))
+        self.assertEqual(run("--quiet", "-", stdin=plan.encode())[1],
+                         "100000 tasks, 300000 wake-ups, clock at 100002\n")
+
+    def test_end_of_the_clock(self):
+        """the last moment there is"""
+        self.assertEqual(run("-", stdin=f"A: {LAST}".encode()),
+                         (0, f"A started at 0\nA resumed at {LAST}\n", ""))
+
+
+class BadPlans(unittest.TestCase):
+    def test_lines(self):
+        """a line that makes no sense: which one, why, and before anything runs"""
+        for plan, why in [
+            ("A: 1\n\nB: 1 x 2", ':3: "x" is not a delay'),
+            ("A: -1", ':1: "-1" is not a delay'),
+            ("A: -0", ':1: "-0" is not a delay'),
+            ("A: -99999999999999999999", ':1: "-99999999999999999999" is not a delay'),
+            ("A: 1.5", ':1: "1.5" is not a delay'),
+            ("A: +1", ':1: "+1" is not a delay'),
+            ("A: 1,2", ':1: "1,2" is not a delay'),
+            ("A: 1 : 2", ':1: ":" is not a delay'),
+            ("A: 0x10", ':1: "0x10" is not a delay'),
+            ("A: " + "y" * 100_000, ':1: "' + "y" * 40 + '..." is not a delay'),
+            ("A: \x01\x1b[31m", ':1: "??[31m" is not a delay'),
+            ("A: 1\x00", ':1: "1?" is not a delay'),
+            (f"A: {LAST + 1}", ":1: the clock does not go as far as this task sleeps"),
+            (f"A: 1 {LAST}", ":1: the clock does not go as far as this task sleeps"),
+            (f"A: {LAST} 0 1", ":1: the clock does not go as far as this task sleeps"),
+            ("A: 1\nB 1 2", ':2: there is no ":" after the name'),
+            ("A # : 1", ':1: there is no ":" after the name'),
+            ("# who?\n: 1", ':2: there is no name before the ":"'),
+            ("A: 1\nB: 2\n A : 3", ':3: there is a task "A" in line 1'),
+            ("A\x1b[1m: 1", ':1: the name "A?[1m" contains a control character'),
+        ]:
+            with tempfile.TemporaryDirectory() as folder, self.subTest(plan[:60]):
+                path = os.path.join(folder, "plan.txt")
+                with open(path, "w", newline="") as file:
+                    file.write(plan)
+                self.assertEqual(run(path), (1, "", f"07-simulated-clock: {path}{why}\n"))
+        self.assertEqual(run("-", stdin=b"A: x"),
+                         (1, "", '07-simulated-clock: stdin:1: "x" is not a delay\n'))
+
+    def test_files(self):
+        """a file that cannot be read"""
+        for path, why in [("/no/plan", "No such file or directory"), ("/", "Is a directory"),
+                          ("", "No such file or directory")]:
+            self.assertEqual(run(path), (1, "", f"07-simulated-clock: cannot read {path}: {why}\n"))
+
+    def test_command_lines(self):
+        """a wrong command line"""
+        for arguments, why in [(["a", "b"], 'there is no "b"'), (["--loud"], 'there is no "--loud"')]:
+            status, output, errors = run(*arguments)
+            self.assertEqual((status, output), (2, ""))
+            self.assertTrue(errors.startswith(f"07-simulated-clock: bad argument: {why}\nusage: "))
+
+    def test_full_disk(self):
+        """the output cannot be written"""
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([PROGRAM], stdout=full, stderr=subprocess.PIPE, timeout=60)
+        self.assertEqual((done.returncode, done.stderr.decode()), (
+            1, "07-simulated-clock: cannot write the output: No space left on device\n"))
+
+
+class Timelines(unittest.TestCase):
+    def test_example(self):
+        """the example's timeline"""
+        self.assertEqual(run("--timeline"), (0, (
+            "time   0                                   1                                   2\n"
+            "Task1  1-----------------------------------------------------------------------1\n"
+            "Task2  1-----------------------------------1\n"), ""))
+
+    def test_width(self):
+        """never wider than 80 columns"""
+        dice = random.Random(SEED)
+        for _ in range(50):
+            plan = random_plan(dice) + f"\nä{'x' * dice.randint(0, 60)}: 1 {dice.randint(0, LAST - 1)}"
+            _, picture, _ = run("--timeline", "-", stdin=plan.encode())
+            self.assertEqual([line for line in picture.splitlines() if len(line) > 80], [], plan)
+
+    def test_height(self):
+        """100 tasks: the first 40, and how many more there are"""
+        plan = "".join(f"T{i}: 1\n" for i in range(100))
+        lines = run("--timeline", "-", stdin=plan.encode())[1].splitlines()
+        self.assertEqual((len(lines), lines[-1]), (1 + 40 + 1, "... and 60 more tasks"))
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,264 @@
+// Task: results, exceptions, nesting, ownership. See docs/07-simulated-clock.md.
+#include "chapters/07-simulated-clock/task.hpp"
+
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include "tests/07-simulated-clock/tools.hpp"
+
+namespace {
+
+using tools::Guest;
+using tools::Log;
+using tools::many;
+using tools::StackUse;
+using tools::Task;
+
+Task<int> answer() {
+    co_return 42;
+}
+
+Task<int> failing() {
+    throw std::runtime_error("no answer");
+    co_return 0;
+}
+
+Task<> say(Log& log, std::string word) {
+    log.add(word);
+    co_return;
+}
+
+/// A result that can only be moved, and cannot be made out of nothing.
+struct Precious {
+    explicit Precious(int number) : value(std::make_unique<int>(number)) {}
+    std::unique_ptr<int> value;
+};
+
+Task<Precious> make_precious() {
+    co_return Precious(7);
+}
+
+/// Suspends for good: only destroying ends it.
+Task<> wait_for_ever(Guest /*guest*/) {
+    co_await std::suspend_always();
+}
+
+Task<> pass_on(Task<> task, Guest /*guest*/) {
+    co_await std::move(task);
+}
+
+TEST_CASE("07: a task does nothing until it is awaited or started") {
+    Log log;
+    Task<> task = say(log, "ran");
+    CHECK_MESSAGE(log.text() == "", "calling a task only creates it: Task is lazy");
+    task.start();
+    CHECK(log.text() == "ran");
+    CHECK(task.done());
+}
+
+TEST_CASE("07: a task that nobody awaits is destroyed, and never runs") {
+    Log log;
+    int alive = 0;
+    {
+        const Task<> task = wait_for_ever(Guest(alive));
+    }
+    {
+        const Task<> task = say(log, "ran");
+    }
+    CHECK(log.text() == "");
+    CHECK_MESSAGE(alive == 0, "the arguments live in the frame and go with it");
+}
+
+TEST_CASE("07: co_await gives the result") {
+    int result = 0;
+    auto parent = [](int& result) -> Task<> { result = co_await answer(); };
+    Task<> task = parent(result);
+    task.start();
+    CHECK(result == 42);
+}
+
+TEST_CASE("07: result() for whoever is not a coroutine") {
+    Task<int> task = answer();
+    task.start();
+    REQUIRE(task.done());
+    CHECK(task.result() == 42);
+
+    Task<int> other = failing();
+    other.start();
+    REQUIRE(other.done());
+    CHECK_THROWS_WITH(other.result(), "no answer");
+}
+
+TEST_CASE("07: results may be move-only, without a default, or an exception_ptr") {
+    Task<Precious> precious = make_precious();
+    precious.start();
+    CHECK(*precious.result().value == 7);
+
+    auto parent = []() -> Task<std::exception_ptr> {
+        co_return std::make_exception_ptr(std::runtime_error("just a value"));
+    };
+    Task<std::exception_ptr> pointer = parent();
+    pointer.start();
+    CHECK(pointer.result() != nullptr);
+}
+
+TEST_CASE("07: an exception is thrown by the co_await") {
+    Log log;
+    auto parent = [](Log& log) -> Task<> {
+        try {
+            co_await failing();
+            log.add("went on");
+        } catch (const std::runtime_error& error) {
+            log.add(error.what());
+        }
+    };
+    Task<> task = parent(log);
+    task.start();
+    CHECK(log.text() == "no answer");
+}
+
+TEST_CASE("07: an exception that nobody catches climbs from task to task") {
+    auto middle = []() -> Task<int> { co_return co_await failing() + 1; };
+    auto top = [](auto& middle) -> Task<int> { co_return co_await middle() + 1; };
+    Task<int> task = top(middle);
+    task.start();
+    REQUIRE(task.done());
+    CHECK_THROWS_WITH(task.result(), "no answer");
+}
+
+TEST_CASE("07: awaiting the same task twice is an error, not a crash") {
+    Log log;
+    auto parent = [](Log& log) -> Task<> {
+        Task<int> task = answer();
+        co_await std::move(task);
+        try {
+            co_await std::move(task);  // NOLINT(bugprone-use-after-move): that is the mistake
+            log.add("went on");
+        } catch (const std::logic_error&) {
+            log.add("logic_error");
+        }
+    };
+    Task<> task = parent(log);
+    task.start();
+    CHECK(log.text() == "logic_error");
+}
+
+TEST_CASE("07: the frame of an awaited task is gone when its co_await is over") {
+    int alive = 0;
+    auto child = [](Guest) -> Task<> { co_return; };
+    auto parent = [](auto& child, int& alive, int& alive_after) -> Task<> {
+        Task<> task = child(Guest(alive));
+        co_await std::move(task);
+        alive_after = alive;
+    };
+    int alive_after = -1;
+    Task<> task = parent(child, alive, alive_after);
+    task.start();
+    CHECK(alive_after == 0);
+}
+
+TEST_CASE("07: assigning a task destroys the one that was there") {
+    int alive = 0;
+    Task<> task = wait_for_ever(Guest(alive));
+    task.start();
+    task = wait_for_ever(Guest(alive));
+    CHECK(alive == 1);
+    Task<>& same = task;
+    task = std::move(same);
+    CHECK_MESSAGE(alive == 1, "a task assigned to itself stays");
+}
+
+TEST_CASE("07: destroying a task destroys the tasks that it waits for, the innermost first") {
+    struct Tell {
+        Log* log;
+        std::string word;
+        Tell(Log& to, std::string what) : log(&to), word(std::move(what)) {}
+        Tell(const Tell&) = delete;
+        Tell& operator=(const Tell&) = delete;
+        ~Tell() { log->add(word); }
+    };
+    Log log;
+    {
+        auto inner = [](Log& log) -> Task<> {
+            const Tell tell(log, "inner");
+            co_await std::suspend_always();
+        };
+        auto middle = [](auto& inner, Log& log) -> Task<> {
+            const Tell tell(log, "middle");
+            co_await inner(log);
+        };
+        auto outer = [](auto& middle, auto& inner, Log& log) -> Task<> {
+            const Tell tell(log, "outer");
+            co_await middle(inner, log);
+        };
+        Task<> task = outer(middle, inner, log);
+        task.start();
+        CHECK(log.text() == "");
+    }
+    CHECK(log.text() == "inner middle outer");
+}
+
+TEST_CASE("07: destroying a chain of a million suspended tasks does not grow the stack") {
+    int alive = 0;
+    Task<> task = wait_for_ever(Guest(alive));
+    for (int i = 1; i < many; ++i) task = pass_on(std::move(task), Guest(alive));
+    task.start();
+    CHECK(alive == many);
+    {
+        const Task<> gone = std::move(task);
+    }
+    CHECK(alive == 0);
+}
+
+TEST_CASE("07: an awaited task starts and ends by a jump: a million nested awaits") {
+    struct Down {
+        static Task<int> level(int depth, StackUse& stack) {
+            stack.note();
+            const int below = depth == 1 ? 0 : co_await level(depth - 1, stack);
+            stack.note();
+            co_return below + 1;
+        }
+    };
+    StackUse stack;
+    Task<int> task = Down::level(many, stack);
+    task.start();
+    REQUIRE(task.done());
+    CHECK(task.result() == many);
+    if (tools::jumps)
+        CHECK_MESSAGE(stack.bytes() < 1'000, "each await left something on the stack");
+}
+
+TEST_CASE("07: a million awaits one after the other") {
+    auto parent = [](StackUse& stack) -> Task<int> {
+        int sum = 0;
+        for (int i = 0; i < many; ++i) {
+            sum += co_await answer() - 41;
+            stack.note();
+        }
+        co_return sum;
+    };
+    StackUse stack;
+    Task<int> task = parent(stack);
+    task.start();
+    REQUIRE(task.done());
+    CHECK(task.result() == many);
+    if (tools::jumps)
+        CHECK_MESSAGE(stack.bytes() < 1'000, "each await left something on the stack");
+}
+
+TEST_CASE("07: an exception through a hundred thousand tasks") {
+    struct Down {
+        static Task<int> level(int depth) {
+            if (depth == 0) throw std::runtime_error("from the bottom");
+            co_return co_await level(depth - 1);
+        }
+    };
+    Task<int> task = Down::level(many / 10);
+    task.start();
+    REQUIRE(task.done());
+    CHECK_THROWS_WITH(task.result(), "from the bottom");
+}
+
+}  // namespace
