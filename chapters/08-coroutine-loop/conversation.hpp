@@ -1,0 +1,71 @@
+// One client's conversation: chapter 01's loop, with co_await in front of the calls that wait.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <span>
+#include <system_error>
+#include <utility>
+
+#include "chapters/08-coroutine-loop/combine.hpp"
+#include "chapters/08-coroutine-loop/event_loop.hpp"
+#include "chapters/08-coroutine-loop/socket.hpp"
+#include "common/service_options.hpp"
+
+namespace coroutines {
+
+using common::ServiceOptions;
+
+/// One client, for as long as it is here.
+class Conversation {
+public:
+    /// `loop` and `options` are not owned, and must outlive it.
+    Conversation(EventLoop& loop, const ServiceOptions& options, Socket client)
+        : loop_(loop), options_(options), client_(std::move(client)) {}
+
+    /// Sends back every byte until the client says that no more will come.
+    Task<> echo() {
+        std::array<char, 16 * 1024> buffer;
+        while (true) {
+            const std::size_t count = co_await client_.read(buffer);
+            if (count == 0) co_return;
+            if (options_.reply_delay.count() > 0) {
+                reply_due_ = loop_.now() + options_.reply_delay;
+                co_await loop_.sleep_for(options_.reply_delay);
+            }
+            co_await client_.write_all(std::span(buffer).first(count));
+        }
+    }
+
+    /// Ends when the client has been silent for too long. That we are slow to reply is not its
+    /// silence.
+    Task<> silence() {
+        while (true) {
+            const TimePoint last = std::max(client_.last_activity(), reply_due_);
+            const Duration rest = last + options_.idle_timeout - loop_.now();
+            if (rest.count() <= 0) co_return;
+            co_await loop_.sleep_for(rest);
+        }
+    }
+
+private:
+    EventLoop& loop_;
+    const ServiceOptions& options_;
+    Socket client_;
+    TimePoint reply_due_;  // of the last reply that was delayed
+};
+
+/// Talks to one client, and closes the connection in the end.
+inline Task<> converse(EventLoop& loop, const ServiceOptions& options, Socket client) try {
+    Conversation conversation(loop, options, std::move(client));
+    if (options.idle_timeout.count() > 0) {
+        co_await when_any(conversation.echo(), conversation.silence());  // the loser is destroyed
+    } else {
+        co_await conversation.echo();
+    }
+} catch (const std::system_error&) {
+    co_return;  // ECONNRESET, EPIPE...: the client is gone, and nobody else has lost anything
+}
+
+}  // namespace coroutines

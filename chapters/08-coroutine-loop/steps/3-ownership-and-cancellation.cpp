@@ -1,0 +1,77 @@
+// Step 08.3: who owns which frame, and what happens to the loser of a race.
+#include <chrono>
+#include <cstdio>
+
+#include "chapters/05-callback-loop/clock.hpp"
+#include "chapters/08-coroutine-loop/combine.hpp"
+#include "chapters/08-coroutine-loop/event_loop.hpp"
+#include "chapters/08-coroutine-loop/socket.hpp"
+#include "common/listener.hpp"
+
+using common::Listener;
+using coroutines::EventLoop;
+using coroutines::Task;
+using coroutines::TimedOut;
+using coroutines::when_any;
+using coroutines::with_timeout;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// A variable of a coroutine lives as long as the frame does.
+struct Frame {
+    explicit Frame(const char* whose) : name(whose) {}
+    Frame(const Frame&) = delete;
+    Frame& operator=(const Frame&) = delete;
+    ~Frame() { std::printf("        the frame of %s is gone\n", name); }
+    const char* name;
+};
+
+void count(const EventLoop& loop, const char* when) {
+    std::printf("%-22s %zu asleep, %d wait for a descriptor\n", when, loop.sleeping(),
+                loop.watching());
+}
+
+Task<> accept_somebody(EventLoop& loop, Listener& listener) {
+    const Frame frame("accept_somebody");
+    co_await accept(loop, listener);  // nobody comes
+}
+
+Task<> sleep(EventLoop& loop, std::chrono::seconds time) {
+    const Frame frame(time == 1s ? "the short sleep" : "the long sleep");
+    co_await loop.sleep_for(time);
+}
+
+Task<> compete(EventLoop& loop, Listener& listener) {
+    count(loop, "before the race:");
+    co_await when_any(accept_somebody(loop, listener), sleep(loop, 1h), sleep(loop, 1s));
+    count(loop, "after the race:");
+
+    try {
+        co_await with_timeout(loop, accept_somebody(loop, listener), 2s);
+    } catch (const TimedOut& error) {
+        std::printf("with_timeout: %s\n", error.what());
+    }
+    count(loop, "after the time-out:");
+}
+
+/// Looks on from outside, while the others wait.
+Task<> look_on(EventLoop& loop, EventLoop::Spawned& sleeper) {
+    co_await loop.sleep_for(500ms);
+    count(loop, "during the race:");
+    sleeper.cancel();
+    co_await loop.sleep_for(0ms);  // the next turn
+    count(loop, "one is cancelled:");
+}
+
+}  // namespace
+
+int main() {
+    callbacks::SimulatedClock clock;  // so that you need not wait for it
+    EventLoop loop(clock);
+    Listener listener(0, Listener::Mode::non_blocking);
+    auto sleeper = loop.spawn("sleeper", sleep(loop, 2h));
+    loop.spawn("race", compete(loop, listener));
+    loop.spawn("spectator", look_on(loop, sleeper));
+    loop.run();
+}

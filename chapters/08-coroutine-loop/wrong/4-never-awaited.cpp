@@ -1,0 +1,34 @@
+// Wrong 08.4: a task that nobody awaits. Calling a coroutine creates it; it has not begun.
+#include "chapters/08-coroutine-loop/wrong/support.hpp"
+
+namespace {
+
+Task<> save(EventLoop& loop, int& saved) {
+    co_await loop.sleep_for(1s);
+    ++saved;
+}
+
+Task<> wrong(EventLoop& loop, int& saved) {
+    // Task is [[nodiscard]]: as a statement of its own this would not compile (-Werror). A variable
+    // silences the compiler, and the task is destroyed before it has begun.
+    [[maybe_unused]] const Task<> saving = save(loop, saved);
+    co_return;
+}
+
+Task<> fixed(EventLoop& loop, int& saved) {
+    co_await save(loop, saved);                       // wait for it,
+    loop.spawn("save once more", save(loop, saved));  // or let the loop own it
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    callbacks::SimulatedClock clock;
+    EventLoop loop(clock);
+    int saved = 0;
+    const bool right = wants_fixed(argc, argv);
+    loop.spawn("main", right ? fixed(loop, saved) : wrong(loop, saved));
+    loop.run();
+    std::printf("saved %d times\n", saved);
+    return saved > 0 ? 0 : 1;
+}

@@ -1,0 +1,78 @@
+// Wrong 08.5: one suspension, two resumptions. After the first the frame may be gone.
+#include <coroutine>
+
+#include "chapters/07-simulated-clock/wait_list.hpp"
+#include "chapters/08-coroutine-loop/wrong/support.hpp"
+
+namespace {
+
+/// A bell that coroutines wait for. Wrong: it keeps a handle, and never forgets it.
+struct WrongBell {
+    std::coroutine_handle<> waiting;
+
+    auto operator co_await() {
+        struct Awaiter : std::suspend_always {
+            explicit Awaiter(WrongBell& the_bell) : bell(the_bell) {}
+            void await_suspend(std::coroutine_handle<> handle) const { bell.waiting = handle; }
+            WrongBell& bell;
+        };
+        return Awaiter(*this);
+    }
+
+    void ring() const { waiting.resume(); }
+};
+
+/// Right: who waits stands in a list, leaves it when it is resumed or destroyed, and is resumed by
+/// the loop.
+struct Bell {
+    explicit Bell(EventLoop& the_loop) : loop(the_loop) {}
+
+    auto operator co_await() {
+        struct Awaiter : simulated::Waiter, std::suspend_always {
+            explicit Awaiter(Bell& the_bell) : bell(the_bell) {}
+            void await_suspend(std::coroutine_handle<> handle) {
+                coroutine = handle;
+                bell.waiting.push_back(*this);
+            }
+            Bell& bell;
+        };
+        return Awaiter(*this);
+    }
+
+    void ring() {
+        while (!waiting.empty()) loop.make_ready(waiting.pop_front());
+    }
+
+    EventLoop& loop;
+    simulated::WaitList waiting;
+};
+
+template <typename AnyBell>
+Task<> answer_the_door(AnyBell& bell) {
+    co_await bell;
+    std::puts("coming!");
+}
+
+template <typename AnyBell>
+Task<> visit(EventLoop& loop, AnyBell& bell) {
+    co_await loop.sleep_for(1s);
+    bell.ring();
+    bell.ring();  // a visitor in a hurry
+}
+
+template <typename AnyBell>
+void play(EventLoop& loop, AnyBell& bell) {
+    loop.spawn("answer", answer_the_door(bell));
+    loop.spawn("visit", visit(loop, bell));
+    loop.run();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    callbacks::SimulatedClock clock;
+    EventLoop loop(clock);
+    WrongBell wrong;
+    Bell right(loop);
+    wants_fixed(argc, argv) ? play(loop, right) : play(loop, wrong);
+}

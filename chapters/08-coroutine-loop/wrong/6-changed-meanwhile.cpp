@@ -1,0 +1,98 @@
+// Wrong 08.6: a race without threads. State that was checked before a co_await has changed after
+// it.
+#include "chapters/07-simulated-clock/wait_list.hpp"
+#include "chapters/08-coroutine-loop/wrong/support.hpp"
+
+namespace {
+
+struct Account {
+    int money = 100;
+};
+
+Task<> ask_the_bank(EventLoop& loop) {
+    co_await loop.sleep_for(1s);
+}
+
+Task<> wrong(EventLoop& loop, Account& account) {
+    if (account.money < 80) co_return;
+    co_await ask_the_bank(loop);  // everybody else runs meanwhile
+    account.money -= 80;
+}
+
+/// Cure 1: check again. What was true before a co_await is only a memory after it.
+Task<> checks_again(EventLoop& loop, Account& account) {
+    if (account.money < 80) co_return;
+    co_await ask_the_bank(loop);
+    if (account.money < 80) co_return;
+    account.money -= 80;
+}
+
+/// Cure 2: an asynchronous mutex. Who finds it locked waits in a queue, and no thread is stopped.
+class Mutex {
+public:
+    explicit Mutex(EventLoop& loop) : loop_(loop) {}
+
+    class Lock : simulated::Waiter {
+    public:
+        explicit Lock(Mutex& mutex) : mutex_(mutex) {}
+        Lock(const Lock&) = delete;
+        Lock& operator=(const Lock&) = delete;
+        ~Lock() {
+            if (mutex_.owner_ == this) mutex_.pass_on();
+        }
+
+        [[nodiscard]] bool await_ready() const noexcept { return mutex_.owner_ == nullptr; }
+        void await_suspend(std::coroutine_handle<> handle) {
+            coroutine = handle;
+            mutex_.waiting_.push_back(*this);
+        }
+        void await_resume() noexcept { mutex_.owner_ = this; }
+
+    private:
+        friend class Mutex;
+        Mutex& mutex_;
+    };
+
+private:
+    /// It stays locked, so that nobody comes in between: the next in the queue owns it now.
+    void pass_on() {
+        owner_ = nullptr;
+        if (waiting_.empty()) return;
+        auto& next = static_cast<Lock&>(waiting_.pop_front());
+        owner_ = &next;
+        loop_.make_ready(next);
+    }
+
+    EventLoop& loop_;
+    Lock* owner_ = nullptr;
+    simulated::WaitList waiting_;
+};
+
+Task<> locks(EventLoop& loop, Account& account, Mutex& mutex) {
+    Mutex::Lock lock(mutex);
+    co_await lock;
+    co_await wrong(loop, account);
+}  // unlocked here, by an exception or by destruction too
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    callbacks::SimulatedClock clock;
+    EventLoop loop(clock);
+    Mutex mutex(loop);
+    bool sound = true;
+    const auto show = [&](const char* how, auto withdraw) {
+        Account account;
+        for (int i = 0; i < 2; ++i) loop.spawn("customer", withdraw(account));
+        loop.run();
+        std::printf("%-16s 100 minus two times 80, if there is enough: %d\n", how, account.money);
+        sound = sound && account.money >= 0;
+    };
+    if (wants_fixed(argc, argv)) {
+        show("checked again:", [&](Account& account) { return checks_again(loop, account); });
+        show("with a mutex:", [&](Account& account) { return locks(loop, account, mutex); });
+    } else {
+        show("wrong:", [&](Account& account) { return wrong(loop, account); });
+    }
+    return sound ? 0 : 1;
+}

@@ -1,0 +1,152 @@
+// What a request, and a million waits, must not cost: counted, not timed.
+#include <doctest/doctest.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <string_view>
+#include <utility>
+
+#include "chapters/08-coroutine-loop/conversation.hpp"
+#include "chapters/08-coroutine-loop/steps/count_allocations.hpp"
+#include "common/service_options.hpp"
+#include "tests/05-callback-loop/pair.hpp"
+#include "tests/08-coroutine-loop/world.hpp"
+
+namespace {
+
+long epoll_changes = 0;
+
+}  // namespace
+
+/// Stands in front of the C library's, for all of this test program.
+extern "C" int epoll_ctl(int epoll, int operation, int fd, epoll_event* event) noexcept {
+    ++epoll_changes;
+    return static_cast<int>(::syscall(SYS_epoll_ctl, epoll, operation, fd, event));
+}
+
+using common::ServiceOptions;
+using coroutines::EventLoop;
+using coroutines::Socket;
+using coroutines::Task;
+using coroutines::when_any;
+using testing::World;
+using namespace std::chrono_literals;
+
+namespace {
+
+// AddressSanitizer keeps g++ from making tail calls: each wait then takes some of the stack.
+#if defined(__SANITIZE_ADDRESS__) && !defined(__clang__)
+constexpr int many = 1'000;
+#else
+constexpr int many = 1'000'000;
+#endif
+
+constexpr int requests = 1000;
+
+struct Cost {
+    long allocations = -1;
+    long epoll_changes = -1;
+};
+
+Task<> ask(Socket socket, Cost& cost) {
+    std::array<char, 100> buffer;
+    for (int i = 0; i < 10 + requests; ++i) {
+        if (i == 10) cost = {::allocations, epoll_changes};  // steady state
+        co_await socket.write_all(std::string_view("hello"));
+        co_await socket.read(buffer);
+    }
+    cost = {::allocations - cost.allocations, epoll_changes - cost.epoll_changes};
+}
+
+Cost cost_of_requests(const ServiceOptions& options) {
+    World world;
+    testing::Pair pair;
+    Cost cost;
+    world.loop.spawn("server",
+                     converse(world.loop, options, Socket(world.loop, std::move(pair.ours))));
+    world.loop.spawn("client", ask(Socket(world.loop, std::move(pair.theirs)), cost));
+    world.loop.run();
+    return cost;
+}
+
+Task<int> one() {
+    co_return 1;
+}
+
+Task<int> one_after_a_sleep(EventLoop& loop) {
+    co_await loop.sleep_for(0ms);
+    co_return 1;
+}
+
+}  // namespace
+
+TEST_CASE("a request allocates nothing, and changes nothing on the kernel's list") {
+    SUBCASE("time-outs off") {
+        const Cost cost = cost_of_requests({});
+        CHECK(cost.allocations == 0);
+        CHECK(cost.epoll_changes == 0);
+    }
+    SUBCASE("time-outs on") {
+        const Cost cost = cost_of_requests({.idle_timeout = 1h, .reply_delay = 0ms});
+        CHECK(cost.allocations == 0);
+        CHECK(cost.epoll_changes == 0);
+    }
+    SUBCASE("time-outs on, and every reply is delayed") {
+        const Cost cost = cost_of_requests({.idle_timeout = 1h, .reply_delay = 1ms});
+        CHECK(cost.allocations == 0);
+        CHECK(cost.epoll_changes == 0);
+    }
+}
+
+TEST_CASE("a million tasks, awaited one after the other") {
+    World world;
+    long sum = 0;
+    testing::finish(world.loop, [](long& total) -> Task<> {
+        for (int i = 0; i < many; ++i) total += co_await one();
+    }(sum));
+    CHECK(sum == many);
+}
+
+TEST_CASE("a million races, decided at once") {
+    World world;
+    long sum = 0;
+    testing::finish(world.loop, [](EventLoop& loop, long& total) -> Task<> {
+        for (int i = 0; i < many; ++i) {
+            const auto winner = co_await when_any(one(), coroutines::pass(loop, 1h));
+            total += std::get<0>(winner);
+        }
+    }(world.loop, sum));
+    CHECK(sum == many);
+    CHECK(world.is_quiet());
+}
+
+TEST_CASE("a hundred thousand races that have to wait") {
+    World world;
+    long sum = 0;
+    testing::finish(world.loop, [](EventLoop& loop, long& total) -> Task<> {
+        for (int i = 0; i < many / 10; ++i) {
+            const auto winner =
+                co_await when_any(coroutines::pass(loop, 1h), one_after_a_sleep(loop));
+            total += std::get<1>(winner);
+        }
+    }(world.loop, sum));
+    CHECK(sum == many / 10);
+    CHECK(world.is_quiet());
+}
+
+TEST_CASE("a hundred thousand tasks at once, each asleep, and destroyed there") {
+    World world;
+    for (int i = 0; i < many / 10; ++i) {
+        world.loop.spawn("sleeper",
+                         coroutines::pass(world.loop, 1h + std::chrono::seconds(i % 97)));
+    }
+    world.loop.spawn("end", [](EventLoop& loop) -> Task<> {
+        co_await loop.sleep_for(1ms);
+        loop.stop();
+    }(world.loop));
+    world.loop.run();
+    CHECK(world.loop.sleeping() == many / 10);
+}

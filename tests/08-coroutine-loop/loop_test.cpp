@@ -1,0 +1,508 @@
+// The loop itself: sleeping, spawning, cancelling, stopping, and how it ends.
+// docs/08-coroutine-loop.md, "Readiness and time" and "Ownership and cancellation".
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <coroutine>
+#include <csignal>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tests/05-callback-loop/pair.hpp"
+#include "tests/08-coroutine-loop/world.hpp"
+
+using coroutines::Deadlock;
+using coroutines::Duration;
+using coroutines::EventLoop;
+using coroutines::Task;
+using testing::Trace;
+using testing::World;
+using namespace std::chrono_literals;
+
+namespace {
+
+using Log = std::vector<std::string>;
+
+Task<> sleep_and_note(World& world, Duration delay, std::string name) {
+    co_await world.loop.sleep_for(delay);
+    world.note(name);
+}
+
+/// Leaves a trace for as long as its frame is there.
+Task<> sleep_traced(EventLoop& loop, Duration delay, int& alive) {
+    const Trace trace(alive);
+    co_await loop.sleep_for(delay);
+}
+
+Task<> fail(EventLoop& loop, const char* why) {
+    co_await loop.sleep_for(1ms);
+    throw std::runtime_error(why);
+}
+
+/// Waits for something that nobody ever does.
+Task<> wait_in_vain() {
+    co_await std::suspend_always();
+}
+
+/// What a child process that does this says on stderr before it is aborted.
+template <typename Function>
+std::string last_words(Function function) {
+    std::array<int, 2> ends{};
+    common::check(::pipe(ends.data()), "a test needs a pipe");
+    const pid_t child = common::check(::fork(), "a test needs a process");
+    if (child == 0) {
+        std::signal(SIGABRT, SIG_DFL);
+        ::dup2(ends[1], STDERR_FILENO);
+        function();
+        ::_exit(0);
+    }
+    ::close(ends[1]);
+    std::string said;
+    for (char c = 0; ::read(ends[0], &c, 1) == 1;) said += c;
+    ::close(ends[0]);
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGABRT) return "(it was not aborted) " + said;
+    return said;
+}
+
+}  // namespace
+
+TEST_SUITE("sleeping") {
+    TEST_CASE("sleepers wake in order of time, equals in order of arrival") {
+        World world;
+        world.loop.spawn("a", sleep_and_note(world, 20ms, "a"));
+        world.loop.spawn("b", sleep_and_note(world, 10ms, "b"));
+        world.loop.spawn("c", sleep_and_note(world, 20ms, "c"));
+        world.loop.spawn("d", sleep_and_note(world, 0ms, "d"));
+        world.loop.run();
+        CHECK(world.log == Log{"0: d", "10: b", "20: a", "20: c"});
+    }
+
+    TEST_CASE("sleep_for(0) lets everybody else go first") {
+        World world;
+        const auto twice = [](World& w, std::string name) -> Task<> {
+            w.note(name + " 1");
+            co_await w.loop.sleep_for(0ms);
+            w.note(name + " 2");
+        };
+        world.loop.spawn("a", twice(world, "a"));
+        world.loop.spawn("b", twice(world, "b"));
+        world.loop.run();
+        CHECK(world.log == Log{"0: a 1", "0: b 1", "0: a 2", "0: b 2"});
+    }
+
+    TEST_CASE("the shortest and the longest time do not overflow") {
+        World world;
+        world.clock.advance(5ms);
+        world.loop.spawn("past", sleep_and_note(world, Duration::min(), "past"));
+        auto never = world.loop.spawn("never", sleep_and_note(world, Duration::max(), "never"));
+        world.loop.spawn("end", [](EventLoop& loop, EventLoop::Spawned& other) -> Task<> {
+            co_await loop.sleep_for(1h);
+            other.cancel();
+        }(world.loop, never));
+        world.loop.run();
+        CHECK(world.log == Log{"5: past"});
+    }
+
+    TEST_CASE("on the steady clock nobody wakes early") {
+        EventLoop loop;
+        const auto began = loop.now();
+        Duration slept{};
+        loop.spawn("sleeper",
+                   [](EventLoop& l, coroutines::TimePoint from, Duration& took) -> Task<> {
+                       co_await l.sleep_for(1500us);
+                       took = l.now() - from;
+                   }(loop, began, slept));
+        loop.run();
+        CHECK(slept >= 1500us);
+    }
+}
+
+TEST_SUITE("spawning") {
+    TEST_CASE("a spawned task starts in the next turn, in order") {
+        World world;
+        const auto child = [](World& w, std::string name) -> Task<> {
+            w.note(name);
+            co_return;
+        };
+        const auto parent = [](World& w, auto spawn_it) -> Task<> {
+            w.loop.spawn("1", spawn_it(w, "child 1"));
+            w.loop.spawn("2", spawn_it(w, "child 2"));
+            w.note("parent");
+            co_return;
+        };
+        world.loop.spawn("parent", parent(world, child));
+        CHECK(world.log.empty());
+        world.loop.run();
+        CHECK(world.log == Log{"0: parent", "0: child 1", "0: child 2"});
+    }
+
+    TEST_CASE("who spawns without end does not starve those who sleep") {
+        World world;
+        struct Hydra {
+            static Task<> head(World& w, int& heads) {
+                if (++heads < 100) w.loop.spawn("head", head(w, heads));
+                co_return;
+            }
+        };
+        int heads = 0;
+        world.loop.spawn("head", Hydra::head(world, heads));
+        world.loop.spawn("sleeper", [](World& w, int& count) -> Task<> {
+            co_await w.loop.sleep_for(0ms);
+            CHECK_MESSAGE(count <= 2, "what becomes ready in a turn should go on in the next one");
+        }(world, heads));
+        world.loop.run();
+        CHECK(heads == 100);
+    }
+
+    TEST_CASE("an exception is reported by name, and ends only that task") {
+        World world;
+        world.loop.spawn("bad", fail(world.loop, "it broke"));
+        world.loop.spawn("good", sleep_and_note(world, 10ms, "good"));
+        world.loop.run();
+        CHECK(world.errors == Log{"bad: it broke"});
+        CHECK(world.log == Log{"10: good"});
+    }
+
+    TEST_CASE("an exception that is no std::exception") {
+        World world;
+        world.loop.spawn("odd", []() -> Task<> {
+            throw 42;
+            co_return;
+        }());
+        world.loop.run();
+        CHECK(world.errors == Log{"odd: not a std::exception"});
+    }
+
+    TEST_CASE("an exception travels through co_await, and can be caught on the way") {
+        World world;
+        world.loop.spawn("parent", [](World& w) -> Task<> {
+            try {
+                co_await fail(w.loop, "deep down");
+            } catch (const std::runtime_error& error) {
+                w.note(error.what());
+            }
+        }(world));
+        world.loop.run();
+        CHECK(world.log == Log{"1: deep down"});
+        CHECK(world.errors.empty());
+    }
+}
+
+TEST_SUITE("cancelling") {
+    TEST_CASE("a sleeper that is cancelled is gone: frame, timer and all") {
+        World world;
+        int alive = 0;
+        auto sleeper = world.loop.spawn("sleeper", sleep_traced(world.loop, 1h, alive));
+        world.loop.spawn(
+            "canceller", [](World& w, EventLoop::Spawned& other, int& count) -> Task<> {
+                co_await w.loop.sleep_for(1ms);
+                CHECK(w.loop.sleeping() == 1);
+                other.cancel();
+                CHECK_MESSAGE(count == 1,
+                              "cancel() should take effect in the next turn, not at once");
+                co_await w.loop.sleep_for(0ms);
+                CHECK(count == 0);
+                CHECK(w.loop.sleeping() == 0);
+                CHECK(other.done());
+            }(world, sleeper, alive));
+        world.loop.run();
+        CHECK(world.milliseconds() == 1);
+    }
+
+    TEST_CASE("a task that waits for a descriptor is cancelled: the kernel watches no more") {
+        World world;
+        const testing::Pair pair;
+        auto reader = world.loop.spawn("reader", [](EventLoop& loop, int fd) -> Task<> {
+            co_await loop.readable(fd);
+        }(world.loop, pair.ours.fd()));
+        world.loop.spawn("canceller", [](World& w, EventLoop::Spawned& other, int fd) -> Task<> {
+            co_await w.loop.sleep_for(1ms);
+            CHECK(w.loop.watching() == 1);
+            other.cancel();
+            co_await w.loop.sleep_for(0ms);
+            CHECK(w.loop.watching() == 0);
+            co_await w.loop.writable(fd);  // EEXIST if it were on the list still
+        }(world, reader, pair.ours.fd()));
+        world.loop.run();
+        CHECK(world.errors.empty());
+    }
+
+    TEST_CASE("a task may cancel itself: it runs on to where it next waits") {
+        World world;
+        int alive = 0;
+        std::optional<EventLoop::Spawned> self;
+        self.emplace(world.loop.spawn(
+            "suicide", [](World& w, std::optional<EventLoop::Spawned>& me, int& count) -> Task<> {
+                const Trace trace(count);
+                me->cancel();
+                w.note("still here");
+                co_await w.loop.sleep_for(1ms);
+                w.note("not here any more");
+            }(world, self, alive)));
+        world.loop.run();
+        CHECK(world.log == Log{"0: still here"});
+        CHECK(alive == 0);
+        CHECK(self->done());
+        CHECK(world.is_quiet());
+    }
+
+    TEST_CASE("before the start, twice, and when it is done") {
+        World world;
+        auto task = world.loop.spawn("task", sleep_and_note(world, 1ms, "never"));
+        CHECK(!task.done());
+        task.cancel();
+        task.cancel();
+        world.loop.run();
+        CHECK(task.done());
+        task.cancel();
+        CHECK(world.log.empty());
+        CHECK(world.is_quiet());
+    }
+
+    TEST_CASE("the last thing that a task does is to cancel the only other one") {
+        World world;
+        int alive = 0;
+        auto other = world.loop.spawn("other", sleep_traced(world.loop, 1h, alive));
+        world.loop.spawn("last", [](EventLoop& loop, EventLoop::Spawned& handle) -> Task<> {
+            co_await loop.sleep_for(1ms);
+            handle.cancel();
+        }(world.loop, other));
+        world.loop.run();
+        CHECK_MESSAGE(alive == 0, "run() should not end before what was cancelled is destroyed");
+        CHECK(other.done());
+    }
+
+    TEST_CASE("tasks that wait for nothing can be cancelled too, instead of a deadlock") {
+        World world;
+        auto stuck = world.loop.spawn("stuck", wait_in_vain());
+        stuck.cancel();
+        world.loop.run();
+        CHECK(stuck.done());
+    }
+
+    TEST_CASE("cancelled, and the loop goes before the next turn") {
+        int alive = 0;
+        {
+            World world;
+            auto task = world.loop.spawn("task", sleep_traced(world.loop, 1h, alive));
+            world.loop.spawn("end", [](EventLoop& loop, EventLoop::Spawned& handle) -> Task<> {
+                co_await loop.sleep_for(0ms);
+                handle.cancel();
+                loop.stop();
+            }(world.loop, task));
+            world.loop.run();
+            CHECK(alive == 1);
+        }
+        CHECK(alive == 0);
+    }
+
+    TEST_CASE("from a destructor, while another task is being cancelled") {
+        World world;
+        struct CancelsAtTheEnd {
+            explicit CancelsAtTheEnd(EventLoop::Spawned& other) : handle(other) {}
+            CancelsAtTheEnd(const CancelsAtTheEnd&) = delete;
+            CancelsAtTheEnd& operator=(const CancelsAtTheEnd&) = delete;
+            ~CancelsAtTheEnd() { handle.cancel(); }
+            EventLoop::Spawned& handle;
+        };
+        int alive = 0;
+        auto second = world.loop.spawn("second", sleep_traced(world.loop, 1h, alive));
+        auto first =
+            world.loop.spawn("first", [](EventLoop& loop, EventLoop::Spawned& s) -> Task<> {
+                const CancelsAtTheEnd guard(s);
+                co_await loop.sleep_for(1h);
+            }(world.loop, second));
+        world.loop.spawn("third", [](EventLoop& loop, EventLoop::Spawned& s) -> Task<> {
+            co_await loop.sleep_for(1ms);
+            s.cancel();
+        }(world.loop, first));
+        world.loop.run();
+        CHECK(alive == 0);
+        CHECK(world.milliseconds() == 1);
+    }
+
+    TEST_CASE("a handle that goes changes nothing; one that moves goes on") {
+        World world;
+        {
+            world.loop.spawn("a", sleep_and_note(world, 1ms, "a"));
+        }
+        auto b = world.loop.spawn("b", sleep_and_note(world, 2ms, "b"));
+        auto c = world.loop.spawn("c", sleep_and_note(world, 3ms, "c"));
+        b = std::move(c);
+        b.cancel();
+        world.loop.run();
+        CHECK(world.log == Log{"1: a", "2: b"});
+    }
+}
+
+TEST_SUITE("the end") {
+    TEST_CASE("stop() ends run() when the task suspends; the next run() goes on") {
+        World world;
+        world.loop.spawn("a", [](World& w) -> Task<> {
+            w.loop.stop();
+            w.note("a goes on to its next wait");
+            co_await w.loop.sleep_for(1ms);
+            w.note("a");
+        }(world));
+        world.loop.spawn("b", sleep_and_note(world, 0ms, "b"));
+        world.loop.run();
+        CHECK(world.log == Log{"0: a goes on to its next wait"});
+        world.loop.run();
+        CHECK(world.log == Log{"0: a goes on to its next wait", "0: b", "1: a"});
+    }
+
+    TEST_CASE("the loop goes: tasks that have not started, sleep, watch, are ready, wait in vain") {
+        int alive = 0;
+        {
+            const testing::Pair pair;
+            World world;
+            const auto watch = [](EventLoop& loop, int fd, int& count) -> Task<> {
+                const Trace trace(count);
+                co_await loop.readable(fd);
+            };
+            const auto wait = [](int& count) -> Task<> {
+                const Trace trace(count);
+                co_await wait_in_vain();
+            };
+            world.loop.spawn("sleeps", sleep_traced(world.loop, 1h, alive));
+            world.loop.spawn("watches", watch(world.loop, pair.ours.fd(), alive));
+            world.loop.spawn("waits", wait(alive));
+            world.loop.spawn("stops", [](EventLoop& loop) -> Task<> {
+                co_await loop.sleep_for(1ms);
+                loop.stop();
+            }(world.loop));
+            world.loop.spawn("is ready then", sleep_traced(world.loop, 1ms, alive));
+            world.loop.run();
+            world.loop.spawn("has not started", sleep_traced(world.loop, 1h, alive));
+            CHECK(alive == 4);
+        }
+        CHECK(alive == 0);
+    }
+
+    TEST_CASE("everybody waits, and nobody can wake them: a deadlock, by name") {
+        World world;
+        world.loop.spawn("hen", wait_in_vain());
+        world.loop.spawn("egg", wait_in_vain());
+        world.loop.spawn("farmer", sleep_and_note(world, 1ms, "goes"));
+        CHECK_THROWS_WITH_AS(world.loop.run(), "deadlock: nothing can wake \"hen\", \"egg\"",
+                             Deadlock);
+        CHECK(world.log == Log{"1: goes"});
+        CHECK_THROWS_AS(world.loop.run(), Deadlock);  // it can be run again, and says the same
+    }
+
+    TEST_CASE("a deadlock of many does not name them all") {
+        World world;
+        for (int i = 1; i <= 12; ++i) world.loop.spawn(std::to_string(i), wait_in_vain());
+        CHECK_THROWS_WITH_AS(world.loop.run(),
+                             "deadlock: nothing can wake \"1\", \"2\", \"3\", \"4\", \"5\", \"6\", "
+                             "\"7\", \"8\", \"9\", \"10\" and 2 more",
+                             Deadlock);
+    }
+
+    TEST_CASE("a task that runs its own loop is told so") {
+        World world;
+        world.loop.spawn("task", [](World& w) -> Task<> {
+            w.loop.run();
+            co_return;
+        }(world));
+        world.loop.run();
+        CHECK(world.errors == Log{"task: a task runs the event loop that runs it"});
+    }
+
+    TEST_CASE("a task that destroys its own loop ends the program, with a sentence") {
+        const std::string said = last_words([] {
+            auto loop = std::make_unique<EventLoop>();
+            loop->spawn("task", [](std::unique_ptr<EventLoop>& own) -> Task<> {
+                own.reset();
+                co_return;
+            }(loop));
+            loop->run();
+        });
+        CHECK(said == "coroutines::EventLoop: a task destroys the event loop that runs it\n");
+    }
+}
+
+TEST_SUITE("readiness") {
+    TEST_CASE("readable() and writable() go on when the descriptor is ready") {
+        World world;
+        testing::Pair pair;
+        world.loop.spawn("reader", [](World& w, int fd) -> Task<> {
+            co_await w.loop.readable(fd);
+            w.note(testing::read_all(fd));
+        }(world, pair.ours.fd()));
+        world.loop.spawn("writer", [](World& w, int fd) -> Task<> {
+            co_await w.loop.sleep_for(5ms);
+            co_await w.loop.writable(fd);
+            testing::write_all(fd, "hello");
+        }(world, pair.theirs.fd()));
+        world.loop.run();
+        CHECK(world.log == Log{"5: hello"});
+        CHECK(world.loop.watching() == 0);
+    }
+
+    TEST_CASE("two that wait for one descriptor: the second gets an error") {
+        World world;
+        const testing::Pair pair;
+        const auto wait = [](EventLoop& loop, int fd) -> Task<> { co_await loop.readable(fd); };
+        auto first = world.loop.spawn("first", wait(world.loop, pair.ours.fd()));
+        world.loop.spawn("second", wait(world.loop, pair.ours.fd()));
+        world.loop.spawn("end", [](EventLoop& loop, EventLoop::Spawned& handle) -> Task<> {
+            co_await loop.sleep_for(1ms);
+            CHECK(loop.watching() == 1);
+            handle.cancel();
+        }(world.loop, first));
+        world.loop.run();
+        CHECK(world.errors == Log{"second: cannot watch a descriptor: File exists"});
+    }
+
+    TEST_CASE("a disk file cannot be waited for") {
+        World world;
+        world.loop.spawn("file", [](EventLoop& loop) -> Task<> {
+            const common::Descriptor file(::open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
+            co_await loop.readable(file.fd());
+        }(world.loop));
+        world.loop.run();
+        CHECK(world.errors == Log{"file: cannot watch a descriptor: Operation not permitted"});
+    }
+
+    TEST_CASE("whoever is ready, and destroyed by one who is resumed before, is not resumed") {
+        World world;
+        testing::Pair pair;
+        int alive = 0;
+        std::optional<EventLoop::Spawned> victim;
+        const auto murderer = [](World& w, int fd, std::optional<Task<>>& other) -> Task<> {
+            co_await w.loop.readable(fd);
+            w.note("murderer");
+            other.reset();  // a task that is suspended, and ready to go on
+        };
+        const auto innocent = [](World& w, int fd, int& count) -> Task<> {
+            const Trace trace(count);
+            co_await w.loop.readable(fd);
+            w.note("victim");
+        };
+        std::optional<Task<>> task;
+        world.loop.spawn("murderer", murderer(world, pair.ours.fd(), task));
+        task.emplace(innocent(world, pair.theirs.fd(), alive));
+        world.loop.spawn(
+            "starter", [](World& w, std::optional<Task<>>& t, testing::Pair& p) -> Task<> {
+                co_await w.loop.sleep_for(1ms);
+                t->start();
+                testing::write_all(p.theirs.fd(), "x");  // both become ready in one turn
+                testing::write_all(p.ours.fd(), "x");
+            }(world, task, pair));
+        world.loop.run();
+        CHECK(world.log == Log{"1: murderer"});
+        CHECK(alive == 0);
+        CHECK(world.loop.watching() == 0);
+    }
+}

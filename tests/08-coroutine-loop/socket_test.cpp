@@ -1,0 +1,500 @@
+// Sockets: reading, writing, accepting, connecting, and the traps of edge triggering.
+// docs/08-coroutine-loop.md, "The traps of edge triggering".
+#include <doctest/doctest.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "chapters/08-coroutine-loop/socket.hpp"
+#include "common/descriptor.hpp"
+#include "common/error.hpp"
+#include "common/listener.hpp"
+#include "tests/05-callback-loop/pair.hpp"
+#include "tests/08-coroutine-loop/world.hpp"
+#include "tests/support/test.hpp"
+
+using common::Descriptor;
+using common::Listener;
+using coroutines::EventLoop;
+using coroutines::Socket;
+using coroutines::Task;
+using coroutines::TimedOut;
+using coroutines::when_all;
+using coroutines::with_timeout;
+using testing::finish;
+using testing::Pair;
+using testing::World;
+using namespace std::chrono_literals;
+
+namespace {
+
+using Log = std::vector<std::string>;
+
+/// One read: the text, "end", or what was thrown.
+Task<std::string> read_once(Socket& socket, std::size_t room = 100) {
+    std::string buffer(room, '\0');
+    try {
+        buffer.resize(co_await socket.read(buffer));
+    } catch (const std::system_error& error) {
+        co_return error.what();
+    } catch (const std::logic_error& error) {
+        co_return error.what();
+    }
+    co_return buffer.empty() ? "end" : buffer;
+}
+
+/// Reads to the end.
+Task<std::string> read_to_end(Socket& socket) {
+    std::string all;
+    std::array<char, 4096> buffer;
+    while (true) {
+        const std::size_t count = co_await socket.read(buffer);
+        if (count == 0) co_return all;
+        all.append(buffer.data(), count);
+    }
+}
+
+/// Both ends of a connection through the TCP of this machine, without any loop.
+Pair tcp_pair() {
+    Listener listener(0, Listener::Mode::non_blocking);
+    Pair pair;
+    pair.theirs = Descriptor(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(listener.port());
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    auto* generic = reinterpret_cast<sockaddr*>(&address);
+    common::check(::connect(pair.theirs.fd(), generic, sizeof address), "a test cannot connect");
+    support::wait_until("a connection to accept", [&] {
+        pair.ours = listener.accept();
+        return bool(pair.ours);
+    });
+    return pair;
+}
+
+void make_small(int fd) {
+    const int size = 4096;
+    ::setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+}
+
+}  // namespace
+
+TEST_SUITE("reading and writing") {
+    TEST_CASE("a read waits for what comes, and sees the end") {
+        World world;
+        Pair pair;
+        Socket socket(world.loop, std::move(pair.ours));
+        world.loop.spawn("peer", [](World& w, Descriptor& peer) -> Task<> {
+            co_await w.loop.sleep_for(10ms);
+            testing::write_all(peer.fd(), "hello");
+            co_await w.loop.sleep_for(10ms);
+            peer.close();
+        }(world, pair.theirs));
+        finish(world.loop, [](World& w, Socket& s) -> Task<> {
+            w.note(co_await read_once(s));
+            w.note(co_await read_once(s));
+            w.note(co_await read_once(s));
+        }(world, socket));
+        CHECK(world.log == Log{"10: hello", "20: end", "20: end"});
+        CHECK(world.is_quiet());
+    }
+
+    TEST_CASE("a read takes no more than there is room for, and the next one the rest") {
+        World world;
+        Pair pair;
+        Socket socket(world.loop, std::move(pair.ours));
+        testing::write_all(pair.theirs.fd(), "abcdefg");
+        finish(world.loop, [](World& w, Socket& s) -> Task<> {
+            for (int i = 0; i < 3; ++i) w.note(co_await read_once(s, 3));
+        }(world, socket));
+        CHECK(world.log == Log{"0: abc", "0: def", "0: g"});
+    }
+
+    TEST_CASE("write_all goes on when the kernel has taken everything") {
+        World world;
+        Pair pair;
+        make_small(pair.ours.fd());
+        Socket socket(world.loop, std::move(pair.ours));
+        Socket peer(world.loop, std::move(pair.theirs));
+        const std::string data(300'000, 'x');
+        std::string came;
+        finish(
+            world.loop,
+            [](World& w, Socket& s, Socket& p, const std::string& d, std::string& all) -> Task<> {
+                const auto write = [](World& x, Socket& to, const std::string& what) -> Task<> {
+                    co_await to.write_all(what);
+                    x.note("all written");
+                };
+                const auto read = [](World& x, Socket& from, std::string& into) -> Task<> {
+                    co_await x.loop.sleep_for(1ms);
+                    x.note("now the peer reads");
+                    while (into.size() < 300'000) into += co_await read_once(from, 10'000);
+                };
+                co_await when_all(write(w, s, d), read(w, p, all));
+            }(world, socket, peer, data, came));
+        CHECK(came == data);
+        CHECK(world.log == Log{"1: now the peer reads", "1: all written"});
+        CHECK(world.is_quiet());
+    }
+
+    TEST_CASE("the peer has gone: EPIPE or ECONNRESET, for whoever writes") {
+        World world;
+        Pair pair;
+        make_small(pair.ours.fd());
+        Socket socket(world.loop, std::move(pair.ours));
+        world.loop.spawn("peer", [](World& w, Descriptor& peer) -> Task<> {
+            co_await w.loop.sleep_for(1ms);
+            peer.close();  // while the writer waits for room
+        }(world, pair.theirs));
+        finish(world.loop, [](Socket& s) -> Task<> {
+            const std::string data(300'000, 'x');
+            try {
+                co_await s.write_all(data);
+                FAIL_CHECK("it should have thrown");
+            } catch (const std::system_error& error) {
+                CHECK((error.code().value() == EPIPE || error.code().value() == ECONNRESET));
+                CHECK(std::string(error.what()).starts_with("cannot write: "));
+            }
+        }(socket));
+        CHECK(world.milliseconds() == 1);
+    }
+
+    TEST_CASE("last_activity() is kept from when it was first asked for, in both directions") {
+        World world;
+        Pair pair;
+        Socket socket(world.loop, std::move(pair.ours));
+        finish(world.loop, [](World& w, Socket& s, int peer) -> Task<> {
+            co_await w.loop.sleep_for(5ms);
+            CHECK(s.last_activity() == w.loop.now());
+            const auto began = w.loop.now();
+            co_await w.loop.sleep_for(5ms);
+            CHECK(s.last_activity() == began);
+            testing::write_all(peer, "x");
+            co_await read_once(s);
+            CHECK(s.last_activity() == began + 5ms);
+            co_await w.loop.sleep_for(5ms);
+            co_await s.write_all(std::string_view("y"));
+            CHECK(s.last_activity() == began + 10ms);
+        }(world, socket, pair.theirs.fd()));
+    }
+}
+
+TEST_SUITE("the traps of edge triggering") {
+    TEST_CASE("data and the end arrive together: a short read is not the last one") {
+        World world;
+        Pair pair;
+        Socket socket(world.loop, std::move(pair.ours));
+        world.loop.spawn("peer", [](World& w, Descriptor& peer) -> Task<> {
+            co_await w.loop.sleep_for(1ms);
+            testing::write_all(peer.fd(), "last words");
+            peer.close();
+        }(world, pair.theirs));
+        finish(world.loop, [](World& w, Socket& s) -> Task<> {
+            w.note(co_await read_once(s));
+            w.note(co_await read_once(s));
+        }(world, socket));
+        CHECK(world.log == Log{"1: last words", "1: end"});
+    }
+
+    TEST_CASE("the same over TCP, where the end comes while the coroutine is busy") {
+        EventLoop loop;
+        Pair pair = tcp_pair();
+        Socket socket(loop, std::move(pair.ours));
+        Log log;
+        loop.spawn("peer", [](EventLoop& l, Descriptor& peer) -> Task<> {
+            co_await l.sleep_for(0ms);
+            testing::write_all(peer.fd(), "one ");
+            co_await l.sleep_for(0ms);
+            testing::write_all(peer.fd(), "two");
+            ::shutdown(peer.fd(), SHUT_WR);
+        }(loop, pair.theirs));
+        finish(
+            loop,
+            [](Socket& s, Log& heard) -> Task<> { heard.push_back(co_await read_to_end(s)); }(
+                                          socket, log),
+            support::deadline());
+        CHECK(log == Log{"one two"});
+    }
+
+    TEST_CASE("a reset that arrives with the data") {
+        EventLoop loop;
+        Pair pair = tcp_pair();
+        Socket socket(loop, std::move(pair.ours));
+        loop.spawn("peer", [](EventLoop& l, Descriptor& peer) -> Task<> {
+            co_await l.sleep_for(0ms);
+            testing::write_all(peer.fd(), "data");
+            const linger at_once{1, 0};
+            ::setsockopt(peer.fd(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+            peer.close();
+        }(loop, pair.theirs));
+        std::string last;
+        finish(
+            loop,
+            [](Socket& s, std::string& said) -> Task<> {
+                for (int i = 0; i < 2 && !said.starts_with("cannot"); ++i) {
+                    said = co_await read_once(s);
+                }
+            }(socket, last),
+            support::deadline());
+        CHECK(last == "cannot read: Connection reset by peer");
+    }
+
+    TEST_CASE("every read stops at the urgent mark: what is behind it must not be forgotten") {
+        EventLoop loop;
+        Pair pair = tcp_pair();
+        Socket socket(loop, std::move(pair.ours));
+        std::string came;
+        finish(
+            loop,
+            [](EventLoop& l, Socket& s, int peer, std::string& all) -> Task<> {
+                const auto send = [](EventLoop& x, int to) -> Task<> {
+                    co_await x.sleep_for(0ms);  // so that the reader waits for an edge
+                    ::send(to, "a", 1, 0);
+                    ::send(to, "!", 1, MSG_OOB);
+                    ::send(to, "b", 1, 0);
+                };
+                const auto receive = [](Socket& from, std::string& into) -> Task<> {
+                    while (into.size() < 3) into += co_await read_once(from);
+                };
+                co_await when_all(receive(s, all), send(l, peer));
+            }(loop, socket, pair.theirs.fd(), came),
+            support::deadline());
+        CHECK(came == "a!b");
+    }
+
+    TEST_CASE("both directions of one socket wait at the same time") {
+        World world;
+        Pair pair;
+        make_small(pair.ours.fd());
+        Socket socket(world.loop, std::move(pair.ours));
+        Socket peer(world.loop, std::move(pair.theirs));
+        const std::string data(100'000, 'x');
+        finish(world.loop, [](World& w, Socket& s, Socket& p, const std::string& d) -> Task<> {
+            const auto read = [](World& x, Socket& from) -> Task<> {
+                x.note("read " + co_await read_once(from));
+            };
+            const auto write = [](World& x, Socket& to, const std::string& what) -> Task<> {
+                co_await to.write_all(what);
+                x.note("written");
+            };
+            const auto other_side = [](World& x, Socket& from) -> Task<> {
+                co_await x.loop.sleep_for(1ms);
+                CHECK_MESSAGE(x.loop.watching() == 2, "a reader and a writer should wait");
+                co_await from.write_all(std::string_view("hello"));
+                co_await x.loop.sleep_for(1ms);
+                CHECK_MESSAGE(x.loop.watching() == 1, "the writer should wait still");
+                for (std::size_t count = 0; count < 100'000;) {
+                    count += (co_await read_once(from, 10'000)).size();
+                }
+            };
+            co_await when_all(read(w, s), write(w, s, d), other_side(w, p));
+        }(world, socket, peer, data));
+        CHECK(world.log == Log{"1: read hello", "2: written"});
+        CHECK(world.is_quiet());
+    }
+
+    TEST_CASE("a second reader, and a second writer, is an error, and the first goes on") {
+        World world;
+        Pair pair;
+        make_small(pair.ours.fd());
+        Socket socket(world.loop, std::move(pair.ours));
+        Socket peer(world.loop, std::move(pair.theirs));
+        const std::string data(100'000, 'x');
+        finish(world.loop, [](World& w, Socket& s, Socket& p, const std::string& d) -> Task<> {
+            const auto read = [](World& x, Socket& from, std::string who) -> Task<> {
+                x.note(who + " " + co_await read_once(from));
+            };
+            const auto write = [](World& x, Socket& to, std::string_view what,
+                                  std::string who) -> Task<> {
+                try {
+                    co_await to.write_all(what);
+                    x.note(who + " wrote");
+                } catch (const std::logic_error& error) {
+                    x.note(who + " " + error.what());
+                }
+            };
+            const auto other_side = [](World& x, Socket& from) -> Task<> {
+                co_await x.loop.sleep_for(1ms);
+                co_await from.write_all(std::string_view("hello"));
+                for (std::size_t count = 0; count < 100'000;) {
+                    count += (co_await read_once(from, 10'000)).size();
+                }
+            };
+            co_await when_all(read(w, s, "1"), read(w, s, "2"), write(w, s, d, "3"),
+                              write(w, s, "y", "4"), other_side(w, p));
+        }(world, socket, peer, data));
+        CHECK(world.log == Log{"0: 2 two coroutines wait for the same direction of a socket",
+                               "0: 4 two coroutines wait for the same direction of a socket",
+                               "1: 1 hello", "1: 3 wrote"});
+    }
+
+    TEST_CASE("who floods does not starve the others") {
+        World world;
+        Pair pair;
+        Socket socket(world.loop, std::move(pair.ours));
+        testing::write_all(pair.theirs.fd(), std::string(10'000, '#'));
+        int reads = 0;
+        int turns = 0;
+        int most = 0;
+        world.loop.spawn("flooded", [](Socket& s, int& count) -> Task<> {
+            std::array<char, 1> byte{};
+            for (; count < 10'000; ++count) co_await s.read(byte);  // it never has to wait
+        }(socket, reads));
+        world.loop.spawn("other", [](World& w, int& count, int& n, int& at_most) -> Task<> {
+            int before = 0;
+            while (count < 10'000) {
+                co_await w.loop.sleep_for(0ms);
+                ++n;
+                at_most = std::max(at_most, count - before);
+                before = count;
+            }
+        }(world, reads, turns, most));
+        world.loop.run();
+        CHECK(reads == 10'000);
+        CHECK_MESSAGE(most <= 50, "a coroutine whose socket is always ready read ", most,
+                      " times between two turns of another one: there should be a bound");
+        CHECK(turns >= 200);
+    }
+}
+
+TEST_SUITE("a socket that goes") {
+    TEST_CASE("destroyed while one reads and one writes: both go on with ECANCELED") {
+        World world;
+        Pair pair;
+        make_small(pair.ours.fd());
+        std::optional<Socket> socket(std::in_place, world.loop, std::move(pair.ours));
+        world.loop.spawn("reader", [](World& w, Socket& s) -> Task<> {
+            w.note(co_await read_once(s));
+        }(world, *socket));
+        world.loop.spawn("writer", [](World& w, Socket& s) -> Task<> {
+            const std::string data(300'000, 'x');
+            try {
+                co_await s.write_all(data);
+            } catch (const std::system_error& error) {
+                w.note(error.what());
+            }
+        }(world, *socket));
+        world.loop.spawn("closer", [](World& w, std::optional<Socket>& s) -> Task<> {
+            co_await w.loop.sleep_for(1ms);
+            CHECK(w.loop.watching() == 2);
+            s.reset();
+            CHECK(w.loop.watching() == 0);
+        }(world, socket));
+        world.loop.run();
+        CHECK(world.log ==
+              Log{"1: cannot read: Operation canceled", "1: cannot write: Operation canceled"});
+    }
+
+    TEST_CASE("destroyed when the bytes are there, but their reader has not gone on yet") {
+        World world;
+        Pair pair;
+        std::optional<Socket> socket(std::in_place, world.loop, std::move(pair.ours));
+        const int peer = pair.theirs.fd();
+        world.loop.spawn("closer", [](World& w, std::optional<Socket>& s, int fd) -> Task<> {
+            co_await w.loop.readable(fd);  // the kernel's first event: goes on before the reader
+            s.reset();
+        }(world, socket, peer));
+        world.loop.spawn("reader", [](World& w, Socket& s) -> Task<> {
+            w.note(co_await read_once(s));
+        }(world, *socket));
+        world.loop.spawn("start", [](World& w, Socket& s, int fd) -> Task<> {
+            co_await w.loop.sleep_for(1ms);
+            co_await s.write_all(std::string_view("for the closer"));
+            testing::write_all(fd, "for the reader");
+        }(world, *socket, peer));
+        world.loop.run();
+        CHECK(world.log == Log{"1: for the reader"});
+        CHECK(world.is_quiet());
+    }
+
+    TEST_CASE("a socket may move while somebody waits for it") {
+        World world;
+        Pair pair;
+        Socket first(world.loop, std::move(pair.ours));
+        world.loop.spawn("reader", [](World& w, Socket& s) -> Task<> {
+            w.note(co_await read_once(s));
+        }(world, first));
+        world.loop.spawn("mover", [](World& w, Socket& s, int fd) -> Task<> {
+            co_await w.loop.sleep_for(1ms);
+            const Socket second(std::move(s));
+            testing::write_all(fd, "hello");
+            co_await w.loop.sleep_for(1ms);
+        }(world, first, pair.theirs.fd()));
+        world.loop.run();
+        CHECK(world.log == Log{"1: hello"});
+    }
+}
+
+TEST_SUITE("accepting and connecting") {
+    TEST_CASE("a client and a server on one loop") {
+        EventLoop loop;
+        Listener listener(0, Listener::Mode::non_blocking);
+        std::string came;
+        finish(
+            loop,
+            [](EventLoop& l, Listener& on, std::string& text) -> Task<> {
+                auto [server, client] =
+                    co_await when_all(accept(l, on), coroutines::connect(l, on.port()));
+                co_await client.write_all(std::string_view("hello"));
+                text = co_await read_once(server);
+            }(loop, listener, came),
+            support::deadline());
+        CHECK(came == "hello");
+        CHECK(loop.watching() == 0);
+    }
+
+    TEST_CASE("nobody listens: ECONNREFUSED") {
+        EventLoop loop;
+        std::uint16_t port = 0;
+        {
+            port = Listener(0, Listener::Mode::non_blocking).port();
+        }
+        try {
+            finish(
+                loop,
+                [](EventLoop& l, std::uint16_t to) -> Task<> {
+                    co_await coroutines::connect(l, to);
+                }(loop, port),
+                support::deadline());
+            FAIL_CHECK("it should have thrown");
+        } catch (const std::system_error& error) {
+            CHECK(error.code().value() == ECONNREFUSED);
+            CHECK(std::string(error.what()) ==
+                  "cannot connect to 127.0.0.1:" + std::to_string(port) + ": Connection refused");
+        }
+        CHECK(loop.watching() == 0);
+    }
+
+    TEST_CASE("nobody answers: a time-out, and the attempt is gone") {
+        World world;  // its clock jumps: as soon as nothing happens, the time is over
+        const Descriptor listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        sockaddr_in address{};
+        address.sin_family = AF_INET;
+        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        auto* generic = reinterpret_cast<sockaddr*>(&address);
+        socklen_t size = sizeof address;
+        common::check(::bind(listener.fd(), generic, size), "a test cannot bind");
+        common::check(::listen(listener.fd(), 0), "a test cannot listen");
+        common::check(::getsockname(listener.fd(), generic, &size), "a test needs a port");
+        std::vector<Descriptor> queue;  // until it is full: then the kernel answers nobody
+        for (int i = 0; i < 3; ++i) {
+            queue.emplace_back(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+            ::connect(queue.back().fd(), generic, size);
+        }
+        finish(world.loop, [](World& w, std::uint16_t port) -> Task<> {
+            CHECK_THROWS_AS(co_await with_timeout(w.loop, coroutines::connect(w.loop, port), 20ms),
+                            TimedOut);
+            CHECK(w.loop.watching() == 0);
+            CHECK(w.milliseconds() == 20);
+        }(world, ntohs(address.sin_port)));
+    }
+}

@@ -1,0 +1,93 @@
+// What the tests of chapter 08 share: a loop in virtual time, and traces of frames.
+#pragma once
+
+#include <doctest/doctest.h>
+
+#include <chrono>
+#include <exception>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "chapters/05-callback-loop/clock.hpp"
+#include "chapters/08-coroutine-loop/combine.hpp"
+#include "chapters/08-coroutine-loop/event_loop.hpp"
+
+/// So that a log that is wrong is printed.
+template <>
+struct doctest::StringMaker<std::vector<std::string>> {
+    static doctest::String convert(const std::vector<std::string>& lines) {
+        std::string text;
+        for (const std::string& line : lines) text += "\n    " + line;
+        return text.c_str();
+    }
+};
+
+namespace testing {
+
+inline std::string text(const std::exception_ptr& error) {
+    try {
+        std::rethrow_exception(error);
+    } catch (const std::exception& exception) {
+        return exception.what();
+    } catch (...) {
+        return "not a std::exception";
+    }
+}
+
+/// A loop on a clock that jumps, and what its tasks leave behind.
+struct World {
+    callbacks::SimulatedClock clock;
+    std::vector<std::string> log;
+    std::vector<std::string> errors;  // "task: what it said"
+    coroutines::EventLoop loop{clock, [this](const std::string& task, std::exception_ptr error) {
+                                   errors.push_back(task + ": " + text(error));
+                               }};
+
+    [[nodiscard]] long long milliseconds() const {
+        return std::chrono::duration_cast<std::chrono::milliseconds>(clock.now().time_since_epoch())
+            .count();
+    }
+
+    /// "200: TEXT"
+    void note(const std::string& words) {
+        log.push_back(std::to_string(milliseconds()) + ": " + words);
+    }
+
+    /// Nobody waits for anything any more.
+    [[nodiscard]] bool is_quiet() const { return loop.watching() == 0 && loop.sleeping() == 0; }
+};
+
+/// As a variable of a coroutine: how many frames are alive.
+class Trace {
+public:
+    explicit Trace(int& alive) : alive_(alive) { ++alive_; }
+    Trace(const Trace&) = delete;
+    Trace& operator=(const Trace&) = delete;
+    ~Trace() { --alive_; }
+
+private:
+    int& alive_;
+};
+
+/// Runs `task` on `loop` until it is finished; what it throws is thrown here. A task that never
+/// ends throws TimedOut: after an hour of virtual time, at once, or of a deadline in real time.
+template <typename T>
+void finish(coroutines::EventLoop& loop, coroutines::Task<T> task,
+            coroutines::Duration limit = std::chrono::hours(1)) {
+    std::exception_ptr failure;
+    const auto guard = [](coroutines::EventLoop& the_loop, coroutines::Task<T> the_task,
+                          coroutines::Duration at_most,
+                          std::exception_ptr& error) -> coroutines::Task<> {
+        try {
+            co_await coroutines::with_timeout(the_loop, std::move(the_task), at_most);
+        } catch (...) {
+            error = std::current_exception();
+        }
+    };
+    loop.spawn("test", guard(loop, std::move(task), limit, failure));
+    loop.run();
+    if (failure) std::rethrow_exception(failure);
+}
+
+}  // namespace testing
