@@ -1,0 +1,58 @@
+"""The timeline as a file in the Trace Event Format, which Perfetto and chrome://tracing open."""
+
+from __future__ import annotations
+
+import json
+
+from clients import Client
+
+
+def write(path: str, results: list) -> None:
+    """Writes one process for each server, in it one thread for each client."""
+    events = []
+    for pid, result in enumerate(results, 1):
+        events.append(named("process_name", result.server, pid, 0))
+        cost = f"CPU {result.cost.cpu:.2f} s, asleep {result.cost.sleeps:,} times"
+        labels = {"ph": "M", "name": "process_labels", "pid": pid, "tid": 0}
+        events.append(labels | {"args": {"labels": cost}})
+        for tid, client in enumerate(result.clients, 1):
+            events.append(named("thread_name", client.name, pid, tid))
+            events += client_events(client, result.zero, pid, tid)
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump({"traceEvents": events, "displayTimeUnit": "ms"}, file, indent=1)
+
+
+def named(what: str, name: str, pid: int, tid: int) -> dict:
+    return {"ph": "M", "name": what, "pid": pid, "tid": tid, "args": {"name": name}}
+
+
+def client_events(client: Client, zero: float, pid: int, tid: int) -> list[dict]:
+    """The visit as a slice, and in it a slice for each stretch of waiting for an answer."""
+    if client.came is None:
+        return []
+
+    def slice_of(name: str, begin: float, end: float, **args) -> dict:
+        ts, dur = round((begin - zero) * 1e6), round((end - begin) * 1e6)
+        return {"ph": "X", "name": name, "ts": ts, "dur": dur, "pid": pid, "tid": tid, "args": args}
+
+    visit = slice_of(client.name, client.came, client.left, received=client.received)
+    return [visit] + [
+        slice_of("waits for an answer", begin, end, requests=count)
+        for begin, end, count in waits(client)
+    ]
+
+
+def waits(client: Client) -> list[tuple[float, float, int]]:
+    """When at least one answer was owed: begin, end, how many requests.
+
+    Requests overlap where a server stalls, and slices of one thread must not: they are merged.
+    """
+    merged: list[tuple[float, float, int]] = []
+    for request in client.requests:  # in the order in which they were asked
+        end = request.answered or client.left
+        if merged and request.asked <= merged[-1][1]:
+            begin, last, count = merged.pop()
+            merged.append((begin, max(last, end), count + 1))
+        else:
+            merged.append((request.asked, end, 1))
+    return merged
