@@ -1,0 +1,226 @@
+#!/usr/bin/env python3
+"""make bench: what a request costs, in every chapter's server and in those of the world.
+
+Cost: server and load on one core, so that both work in equal batches. What the server's CPU time
+was says the operating system. The load's own CPU time per request is the control: it sends and
+checks the same bytes every time. Where it moves, either the machine was slower for a while, and
+the last column, which divides by it, puts that right; or the batches were others (threads,
+processes, 02): then the two cannot be compared to a few per cent.
+
+Speed: server and load on two cores. Whichever is busy all the time limits the other.
+
+The rounds are interleaved (A B C, A B C): what slows down the machine for a while slows down all.
+"""
+
+import argparse
+import sys
+import time
+
+import measure
+
+SCENARIOS = {  # what the load does; how it is called
+    "one": (dict(clients=1, requests=3_000),
+            "one client, which waits for each answer"),
+    "few": (dict(clients=50, requests=15_000),
+            "50 clients, each waits for its answer before it goes on"),
+    "thousand": (dict(clients=1000, requests=10_000),
+                 "1,000 clients, all of them busy"),
+    "idle": (dict(clients=10_000, busy=50, requests=10_000),
+             "10,000 clients: 50 talk, 9,950 are silent"),
+    "pipelined": (dict(clients=50, lines=16, requests=80_000),
+                  "50 clients, 16 lines in each piece; cost per line"),
+}
+FOR_SPEED = ["few", "thousand"]
+CLAIMS = [  # so many times the other's cost at most
+    ("04-epoll", "bare-epoll", 1.05),
+    ("08-coroutine-loop", "bare-epoll", 1.05),
+    ("05-callback-loop", "04-epoll", 1.10),
+    ("06-promises", "04-epoll", 1.40),
+    ("08-coroutine-loop", "libuv", 1.00),
+    ("08-coroutine-loop", "asio coroutines", 0.85),
+]
+LIMIT = 200  # milliseconds for one run, so that the slow ones do not hold up everybody
+
+
+def reason_to_skip(server, scenario):
+    clients = SCENARIOS[scenario][0]["clients"]
+    if clients > server.most:
+        return server.why
+    if measure.alone and server.name == "node.js" and clients > 1000:
+        return "its threads wait for each other without sleeping (SCHED_FIFO)"
+    if clients + 20 > measure.descriptors():
+        return f"needs {clients + 20:,} descriptors; the limit is {measure.descriptors():,}"
+    return ""
+
+
+def take_part(servers, scenario):
+    return [server for server in servers if not reason_to_skip(server, scenario)]
+
+
+def rounds(servers, scenarios, count, build, cores, limit, progress):
+    """{scenario: {server: {"server_ns": [a number a round], ...}}}"""
+    results = {scenario: {} for scenario in scenarios}
+    for scenario in scenarios:
+        options = SCENARIOS[scenario][0]
+        for _ in range(count):
+            for server in take_part(servers, scenario):
+                progress.step(f"{scenario}: {server.name}")
+                one = measure.run(server, build, cores, at_most=limit,
+                                  warm_up=options["requests"] // 10, **options)
+                found = results[scenario].setdefault(server.name, {})
+                for name, value in one.items():
+                    found.setdefault(name, []).append(value)
+    return results
+
+
+def bottleneck(result):
+    """(how busy the server was, how busy the load was, who limited whom)"""
+    def busy(name):
+        return measure.median([ns * requests / seconds / 1e9 for ns, requests, seconds in
+                               zip(result[name], result["requests"], result["seconds"])])
+
+    server, load = busy("server_ns"), busy("own_ns")
+    if max(server, load) < 0.85:
+        return server, load, "waiting"
+    return server, load, "both" if abs(server - load) < 0.05 else \
+        "server" if server > load else "load"
+
+
+def cost_table(results, servers, scenario):
+    lines = [f"{scenario}: {SCENARIOS[scenario][1]}", "",
+             "                     CPU/request   spread  bare = 1   control  corrected"]
+    of = results[scenario]
+    yardstick = of.get(measure.YARDSTICK)
+    for server in servers:
+        if server.name not in of:
+            if reason_to_skip(server, scenario):
+                lines.append(f"  {server.name:18}  SKIPPED: {reason_to_skip(server, scenario)}")
+            continue
+        mine = of[server.name]
+        line = f"  {server.name:18}{measure.median(mine['server_ns']) / 1000:9.2f} µs" \
+               f"  {measure.spread(mine['server_ns']) * 100:5.1f} %"
+        if yardstick:
+            control = measure.ratio(mine["own_ns"], yardstick["own_ns"])
+            line += f"{measure.ratio(mine['server_ns'], yardstick['server_ns']):9.2f}" \
+                    f"{(control - 1) * 100:+9.0f} %" \
+                    f"{measure.corrected_ratio(mine, yardstick):9.2f}"
+            if abs(control - 1) > 0.05:
+                line += "  off"
+        lines.append(line)
+    return "\n".join(lines) + "\n"
+
+
+def speed_table(results, servers, scenario):
+    lines = [f"{scenario}: {SCENARIOS[scenario][1]}", "",
+             "                     answers            median    99 %    busy   busy",
+             "                    a second   spread       µs      µs  server   load  limit"]
+    for server in servers:
+        if server.name not in results[scenario]:
+            continue
+        mine = results[scenario][server.name]
+        rate = [requests / seconds for requests, seconds in zip(mine["requests"], mine["seconds"])]
+        busy, load, limit = bottleneck(mine)
+        lines.append(f"  {server.name:18}{measure.median(rate):8,.0f}"
+                     f"{measure.spread(rate) * 100:7.1f} %"
+                     f"{measure.median(mine['p50_us']):9,.0f}"
+                     f"{measure.median(mine['p99_us']):8,.0f}"
+                     f"{busy * 100:6.0f} %{load * 100:5.0f} %  {limit}")
+    return "\n".join(lines) + "\n"
+
+
+def claims(results):
+    """What the course claims, and what came out."""
+    lines = []
+    for name, other, bound in CLAIMS:
+        if name in results and other in results:
+            found = measure.corrected_ratio(results[name], results[other])
+            lines.append(f"  {name:18}at most {bound:4.2f} x {other:16}: {found:4.2f}  "
+                         f"{'holds' if found <= bound else 'MISSED'}")
+    return "\n".join(["The claims of the course, for 50 clients (corrected):", *lines, ""])
+
+
+def print_report(record, servers):
+    if record["cost"]:
+        print("\nCOST: the server's CPU time per request, on one core. Differences below 5 % mean\n"
+              "nothing. \"off\": the load's own cost (control) moved by more, the comparison is off.\n")
+        for scenario in record["cost"]:
+            print(cost_table(record["cost"], servers, scenario))
+        if "few" in record["cost"]:
+            print(claims(record["cost"]["few"]))
+    if record["speed"]:
+        print("SPEED: on two cores. Differences below 10 % mean nothing; where the load was the\n"
+              "limit, it is the load that was measured.\n")
+        for scenario in record["speed"]:
+            print(speed_table(record["speed"], servers, scenario))
+
+
+def show(options):
+    """The recorded results that the pages are about."""
+    record = measure.recorded("bench")
+    measure.alone = record["circumstances"]["scheduler"] == "SCHED_FIFO"
+    for part in ("cost", "speed"):
+        if options.scenarios:
+            record[part] = {scenario: record[part][scenario] for scenario in record[part]
+                            if scenario in options.scenarios.split(",")}
+    if options.no_speed:
+        record["speed"] = {}
+    print_report(record, measure.SERVERS)
+    print(measure.how_taken(record))
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Measures echo servers.")
+    parser.add_argument("--build", default="build")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--limit", type=int, default=LIMIT, help="milliseconds for one run")
+    parser.add_argument("--scenarios", help="of the cost, with commas; none: -")
+    parser.add_argument("--servers", help="with commas")
+    parser.add_argument("--no-speed", action="store_true", help="only the cost")
+    parser.add_argument("--record", help="write all numbers into this file, as JSON")
+    parser.add_argument("--show", action="store_true", help="measure nothing, print the record")
+    parser.add_argument("--alone", action="store_true",
+                        help="lets nobody else on the machine in between (SCHED_FIFO; root)")
+    parser.add_argument("--compiler", default="g++")
+    options = parser.parse_args()
+
+    if options.show:
+        return show(options)
+    measure.alone = options.alone
+    names = options.servers.split(",") if options.servers else [s.name for s in measure.SERVERS]
+    servers = []
+    for server in map(measure.by_name, names):
+        problem = measure.missing(server, options.build)
+        if problem:
+            print(problem)
+        else:
+            servers.append(server)
+    scenarios = options.scenarios.split(",") if options.scenarios else list(SCENARIOS)
+    scenarios = [scenario for scenario in scenarios if scenario in SCENARIOS]
+    cores = measure.cores()
+    for_speed = [] if options.no_speed or len(cores) < 2 else FOR_SPEED
+
+    runs = options.rounds * sum(len(take_part(servers, s)) for s in scenarios + for_speed)
+    minutes = runs * (options.limit + 150) / 60_000
+    print(f"{len(servers)} servers, {options.rounds} rounds, {runs} runs: about {minutes:.1f} "
+          "minutes. Leave the machine alone meanwhile.", flush=True)
+    record = {"circumstances": measure.circumstances(options.compiler), "rounds": options.rounds}
+    progress = measure.Progress(runs)
+    start = time.monotonic()
+    record["cost"] = rounds(servers, scenarios, options.rounds, options.build,
+                            (cores[-1], cores[-1]), options.limit, progress)
+    record["speed"] = rounds(servers, for_speed, options.rounds, options.build,
+                             (cores[0], cores[-1]), options.limit, progress)
+    progress.end()
+    print_report(record, servers)
+    print(f"{time.monotonic() - start:.0f} seconds. {measure.how_taken(record)}")
+    if options.record:
+        measure.write_record(options.record, record)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except measure.Failed as problem:
+        sys.exit(f"bench: {problem}")
+    except KeyboardInterrupt:
+        sys.exit(130)

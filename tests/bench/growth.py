@@ -1,0 +1,181 @@
+#!/usr/bin/env python3
+"""make bench-growth: what more of everything costs.
+
+Events: one client talks while 10 ... 10,000 others are silent. Server and load on one core, as in
+bench.py; but 02, which never sleeps and so would never let the load have the core, on two.
+Memory: what an idle client that has spoken once holds, in the process and in the kernel.
+Timers: a thousand to a million of them; chapter 05's and chapter 07's, and a linear search.
+"""
+
+import argparse
+import json
+import pathlib
+import subprocess
+import sys
+import time
+
+import measure
+
+SILENT = [10, 30, 100, 300, 1000, 3000, 10_000]
+WAITERS = ["02-polling", "03-select", "bare-select", "bare-poll", "bare-epoll", "04-epoll",
+           "08-coroutine-loop", "01-threads", "processes"]
+MANY = 1000  # clients, for the memory
+SLEEPERS = [1000, 10_000, 100_000, 1_000_000]
+
+
+def events(servers, count, build, cores, progress):
+    """{server: {silent clients: {"server_ns": [a number a round], "own_ns": [...]}}}"""
+    results = {server.name: {} for server in servers}
+    for _ in range(count):
+        for silent in SILENT:
+            for server in servers:
+                progress.step(f"{silent} silent: {server.name}")
+                if silent > server.most or silent + 21 > measure.descriptors():
+                    continue
+                if server.spins and len(cores) < 2:
+                    continue
+                pair = (cores[0], cores[-1]) if server.spins else (cores[-1], cores[-1])
+                one = measure.run(server, build, pair, clients=silent + 1 - (silent == server.most),
+                                  busy=1, requests=2000, warm_up=100, at_most=200)
+                found = results[server.name].setdefault(str(silent), {})
+                for name in ("server_ns", "own_ns"):
+                    found.setdefault(name, []).append(one[name])
+    return results
+
+
+def family(pid):
+    """The process and its children."""
+    children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid] + [member for child in children for member in family(int(child))]
+
+
+def kilobytes(path, names):
+    """The sum of these fields of a file in /proc."""
+    fields = dict(line.split(":", 1) for line in pathlib.Path(path).read_text().splitlines()
+                  if ":" in line)
+    return sum(int(fields[name].split()[0]) for name in names)
+
+
+def memory_of(pid):
+    """(kB in the processes, shared pages counted once; kB in the kernel, of the whole system)"""
+    own = sum(kilobytes(f"/proc/{member}/smaps_rollup", ["Pss"]) for member in family(pid))
+    return own, kilobytes("/proc/meminfo", ["KernelStack", "PageTables", "SUnreclaim"])
+
+
+def memory(servers, count, build, cores, progress):
+    """{server: {"process": [kB a client, a number a round], "kernel": [...]}}"""
+    results = {}
+    for _ in range(count):
+        for server in servers:
+            progress.step(f"memory: {server.name}")
+            if server.most < MANY:
+                continue
+            found = results.setdefault(server.name, {"process": [], "kernel": []})
+            with measure.running(server, build, cores[-1]) as (pid, port):
+                before = memory_of(pid)
+                command = measure.load_command(build, pid, port, {"clients": MANY})
+                load = subprocess.Popen([*command, "--hold"], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, text=True)
+                if load.stdout.readline() != "connected\n":
+                    raise measure.Failed(f"{server.name}: the clients cannot connect")
+                after = memory_of(pid)
+                load.communicate("")
+            found["process"].append(round((after[0] - before[0]) / MANY, 2))
+            found["kernel"].append(round((after[1] - before[1]) / MANY, 2))
+    return results
+
+
+def sleepers(count, build, core, progress):
+    """{what: {how many: [ns for a wake-up, a number a round]}}"""
+    results = {}
+    for _ in range(count):
+        for number in SLEEPERS:
+            progress.step(f"{number} timers and tasks")
+            done = subprocess.run([pathlib.Path(build) / "bench" / "timers", str(number)],
+                                  capture_output=True, text=True,
+                                  preexec_fn=measure.pinned(core))
+            if done.returncode != 0:
+                raise measure.Failed(f"timers: {done.stderr.strip()}")
+            for name, value in json.loads(done.stdout).items():
+                results.setdefault(name, {}).setdefault(str(number), []).append(value)
+    return results
+
+
+def table(title, columns, results, value):
+    """One row a key of `results`; value(cell) is what stands in it."""
+    width = 8 if len(columns) > 4 else 11
+    print(f"\n{title}\n\n{'':22}" + "".join(f"{column:>{width}}" for column in columns))
+    for name, cells in results.items():
+        row = [value(cells[column]) if column in cells else "-"
+               for column in (key.replace(",", "") for key in columns)]
+        print(f"  {name:20}" + "".join(f"{cell:>{width}}" for cell in row))
+
+
+def print_report(record):
+    if record.get("events"):
+        table("EVENTS: microseconds of the server's CPU for one line, while so many are silent",
+              [f"{n:,}" for n in SILENT], record["events"],
+              lambda cell: f"{measure.median(cell['server_ns']) / 1000:,.1f}")
+    if record.get("memory"):
+        table(f"MEMORY: kB for an idle client ({MANY:,} of them; the kernel's with both ends of "
+              "the\nconnection, and with whatever else the machine did meanwhile)",
+              ["process", "kernel"], record["memory"], lambda cell: f"{measure.median(cell):.1f}")
+    if record.get("sleepers"):
+        table("TIMERS: nanoseconds for a wake-up, while so many wait",
+              [f"{n:,}" for n in SLEEPERS], record["sleepers"],
+              lambda cell: f"{measure.median(cell):,.0f}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Measures what more of everything costs.")
+    parser.add_argument("--build", default="build")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--parts", default="events,memory,sleepers", help="with commas")
+    parser.add_argument("--record", help="write all numbers into this file, as JSON")
+    parser.add_argument("--show", action="store_true", help="measure nothing, print the record")
+    parser.add_argument("--alone", action="store_true",
+                        help="lets nobody else on the machine in between (SCHED_FIFO; root)")
+    parser.add_argument("--compiler", default="g++")
+    options = parser.parse_args()
+    parts = options.parts.split(",")
+    if options.show:
+        record = measure.recorded("growth")
+        print_report({part: record[part] for part in parts})
+        print(f"\n{measure.how_taken(record)}")
+        return
+    measure.alone = options.alone
+
+    there = [s for s in measure.SERVERS if not measure.missing(s, options.build)]
+    waiters = [server for server in there if server.name in WAITERS]
+    waiters.sort(key=lambda server: WAITERS.index(server.name))
+    steps = {"events": len(SILENT) * len(waiters), "memory": len(there), "sleepers": len(SLEEPERS)}
+    seconds = {"events": 0.4, "memory": 0.4, "sleepers": 4}
+    total = sum(steps[part] for part in parts) * options.rounds
+    minutes = sum(steps[part] * seconds[part] for part in parts) * options.rounds / 60
+    print(f"{options.rounds} rounds: about {minutes:.1f} minutes. Leave the machine alone "
+          "meanwhile.", flush=True)
+
+    record = {"circumstances": measure.circumstances(options.compiler), "rounds": options.rounds}
+    progress = measure.Progress(total)
+    start = time.monotonic()
+    cores = measure.cores()
+    if "events" in parts:
+        record["events"] = events(waiters, options.rounds, options.build, cores, progress)
+    if "memory" in parts:
+        record["memory"] = memory(there, options.rounds, options.build, cores, progress)
+    if "sleepers" in parts:
+        record["sleepers"] = sleepers(options.rounds, options.build, cores[-1], progress)
+    progress.end()
+    print_report(record)
+    print(f"\n{time.monotonic() - start:.0f} seconds. {measure.how_taken(record)}")
+    if options.record:
+        measure.write_record(options.record, record)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except measure.Failed as problem:
+        sys.exit(f"bench-growth: {problem}")
+    except KeyboardInterrupt:
+        sys.exit(130)

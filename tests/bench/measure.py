@@ -1,0 +1,256 @@
+"""Starting servers, putting load on them, and what can be said about the numbers that come back."""
+
+import contextlib
+import dataclasses
+import datetime
+import json
+import os
+import pathlib
+import platform
+import re
+import resource
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+YARDSTICK = "bare-epoll"
+
+
+@dataclasses.dataclass
+class Server:
+    """`command` without its folder; `most`: so many clients it can have, `why`: and no more."""
+
+    name: str
+    command: list
+    most: int = 10_000
+    why: str = ""
+    spins: bool = False  # waits without sleeping
+    package: str = ""  # Debian's, without which it is not built
+
+
+CHAPTERS = [
+    Server("01-blocking-read", ["01-blocking-read"], 1, "one client at a time"),
+    Server("01-threads", ["01-threads"]),
+    Server("02-polling", ["02-polling"], 3000, "to let 10,000 in takes it a minute",
+           spins=True),
+    Server("03-select", ["03-select"], 1000, "select takes no descriptor above 1023"),
+    Server("04-epoll", ["04-epoll"]),
+    Server("04-epoll --edge", ["04-epoll", "--edge"]),
+    Server("05-callback-loop", ["05-callback-loop"]),
+    Server("06-promises", ["06-promises"]),
+    Server("08-coroutine-loop", ["08-coroutine-loop"]),
+]
+
+PEERS = [
+    Server("bare-epoll", ["bench/bare-epoll"]),
+    Server("bare-poll", ["bench/bare-poll"]),
+    Server("bare-select", ["bench/bare-select"], 1000, "select takes no descriptor above 1023"),
+    Server("processes", ["bench/processes"], 1000, "10,000 processes ask too much of a machine"),
+    Server("libuv", ["bench/libuv"], package="libuv1-dev"),
+    Server("libevent", ["bench/libevent"], package="libevent-dev"),
+    Server("asio callbacks", ["bench/asio-callbacks"], package="libasio-dev"),
+    Server("asio coroutines", ["bench/asio-coroutines"], package="libasio-dev"),
+    Server("node.js", ["node", HERE / "peers" / "node.js"], package="nodejs"),
+    Server("asyncio", [sys.executable, HERE / "peers" / "asyncio_echo.py"], package="python3"),
+]
+
+SERVERS = PEERS[:1] + CHAPTERS + PEERS[1:]
+
+
+def by_name(name):
+    return next(server for server in SERVERS if server.name == name)
+
+
+def command_of(server, build):
+    """The whole command line; None where the program is missing."""
+    program, *rest = server.command
+    if server.package in ("nodejs", "python3"):
+        return [program, *rest] if shutil.which(program) else None
+    path = pathlib.Path(build) / program
+    if not path.exists():
+        return None
+    return [path, *rest, *(["--port", "0"] if server in CHAPTERS else [])]
+
+
+class Failed(Exception):
+    """A run that gave no numbers, and why."""
+
+
+def cores():
+    return sorted(os.sched_getaffinity(0))
+
+
+alone = False  # by root: nobody else on this machine gets in between
+
+
+def pinned(core, spins=False):
+    """For a child: runs on this core only. SCHED_BATCH: whoever wakes up there waits until the
+    other one sleeps or has used up its time, so both work in equal batches (sched(7)). On a busy
+    machine SCHED_FIFO does the same and lets nobody else in; not for a server that spins."""
+
+    def prepare():
+        os.sched_setaffinity(0, {core})
+        if alone and not spins:
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
+        else:
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+
+    return prepare
+
+
+@contextlib.contextmanager
+def running(server, build, core):
+    """The server, as (process id, port); ended afterwards."""
+    process = subprocess.Popen(
+        command_of(server, build), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        preexec_fn=pinned(core, server.spins), start_new_session=True, text=True)
+    try:
+        line = process.stdout.readline()
+        found = re.match(r"listening on 127\.0\.0\.1:(\d+)$", line)
+        if not found:
+            raise Failed(f"{server.name} does not listen: {line!r}")
+        yield process.pid, int(found[1])
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # its children too
+        process.wait()
+        process.stdout.close()
+
+
+def load_command(build, pid, port, options):
+    words = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+    return [pathlib.Path(build) / "bench" / "load", f"--server={pid}", f"--port={port}", *words]
+
+
+def run(server, build, cores_, **options):
+    """One run: starts the server, puts the load on it. `cores_`: the server's and the load's."""
+    with running(server, build, cores_[0]) as (pid, port):
+        done = subprocess.run(load_command(build, pid, port, options), text=True,
+                              preexec_fn=pinned(cores_[1], server.spins),
+                              capture_output=True)
+    if done.returncode != 0:
+        raise Failed(f"{server.name}: {done.stderr.strip()}")
+    return json.loads(done.stdout)
+
+
+def descriptors():
+    """So many may a process have open."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+
+
+def missing(server, build):
+    """A line that says why there will be no numbers of it; empty if there will."""
+    if command_of(server, build) is not None:
+        return ""
+    where = f" (Debian: {server.package})" if server.package else ""
+    return f"SKIPPED {server.name}: not installed{where}"
+
+
+# --- Numbers ------------------------------------------------------------------------------------
+
+
+def median(values):
+    return statistics.median(values)
+
+
+def spread(values):
+    """Half the distance between the quartiles, as a part of the median: half of all rounds came
+    that close."""
+    if len(values) < 2:
+        return 0.0
+    low, _, high = statistics.quantiles(values, n=4, method="inclusive")
+    return (high - low) / 2 / statistics.median(values)
+
+
+def ratio(values, yardstick):
+    """How many times the yardstick: the median over the rounds, each compared with its own
+    neighbour, so that what slowed down a whole round drops out."""
+    return statistics.median(a / b for a, b in zip(values, yardstick))
+
+
+def corrected_ratio(result, yardstick):
+    """The same, with each cost divided by that of the load beside it. The load does the same work
+    every time, of the same kind, so what slowed down one run drops out too."""
+    def by_control(of):
+        return [server / own for server, own in zip(of["server_ns"], of["own_ns"])]
+
+    return ratio(by_control(result), by_control(yardstick))
+
+
+# --- Where and when -----------------------------------------------------------------------------
+
+
+def processor():
+    with contextlib.suppress(OSError):
+        for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def first_line(*command):
+    try:
+        return subprocess.run(command, capture_output=True, text=True).stdout.split("\n")[0]
+    except OSError:
+        return "not there"
+
+
+def circumstances(compiler):
+    """What somebody must know who compares with these numbers later."""
+    return {
+        "date": datetime.date.today().isoformat(),
+        "machine": f"{processor()}, {len(cores())} cores",
+        "system": f"Linux {platform.release()}",
+        "compiler": first_line(compiler, "--version"),
+        "load average": [round(os.getloadavg()[0], 2)],
+        "scheduler": "SCHED_FIFO" if alone else "SCHED_BATCH",
+    }
+
+
+def write_record(path, record):
+    """As JSON, a list of numbers a line."""
+    record["circumstances"]["load average"].append(round(os.getloadavg()[0], 2))
+    text = json.dumps(record, indent=1)
+    text = re.sub(r"\[[^\[\]{}]*\]", lambda found: "[" + " ".join(found[0][1:-1].split()) + "]", text)
+    pathlib.Path(path).write_text(text + "\n")
+
+
+def recorded(name):
+    """The results that the pages are about: bench, growth or counts."""
+    return json.loads((HERE / "results" / f"{name}.json").read_text())
+
+
+def how_taken(record):
+    """Where the numbers of a record come from: three lines."""
+    about = record["circumstances"]
+    busy = about["load average"]
+    rounds = f"{record['rounds']} rounds, " if "rounds" in record else ""
+    return (f"{about['date']}, {rounds}{about['scheduler']}, "
+            f"load average {busy[0]} to {busy[-1]}\n"
+            f"{about['machine']}, {about['system']}\n{about['compiler']}")
+
+
+class Progress:
+    """One line that says how far we are: rewritten on a terminal, otherwise only now and then."""
+
+    def __init__(self, total):
+        self.total = total
+        self.done = 0
+        self.told = 0
+        self.live = sys.stderr.isatty()
+
+    def step(self, what):
+        self.done += 1
+        if self.live:
+            sys.stderr.write(f"\r\033[K{self.done:5} of {self.total}  {what}")
+            sys.stderr.flush()
+        elif self.done * 10 // self.total > self.told:
+            self.told = self.done * 10 // self.total
+            print(f"... {self.told * 10} %", file=sys.stderr, flush=True)
+
+    def end(self):
+        if self.live:
+            sys.stderr.write("\r\033[K")
