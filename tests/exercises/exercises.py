@@ -1,0 +1,512 @@
+#!/usr/bin/env python3
+"""The exercises: the commands that `make` calls. exercises.py VERB [WHERE] [NAME=VALUE]...
+
+How to add an exercise, say 05.2:
+
+ 1. Put markers around the solution in chapters/05-callback-loop/*.hpp (see course.py): at least two
+    HINTs, from a nudge to nearly everything. What extends or repairs lives in a small file of its
+    own, chapters/05-callback-loop/exercises/NAME.hpp.
+ 2. Write tests/05-callback-loop/05.2-NAME_test.cpp: cases named TEST_CASE("05.2 what holds"), small,
+    about public behaviour only, with INFO lines that say what was done, step by step. None may need
+    what a later exercise has to write. Where they start the chapter's server, they include
+    tests/support/server_process.hpp; a fake kernel is in interposed.hpp.
+ 3. Keep a wrong solution for each misconception: tests/exercises/wrong/05.2-NAME.txt (see verify.py).
+ 4. Say on the page, under "## Exercises", what to build, where, and `make check-05.2`.
+ 5. Give it points in tests/exercises/points.txt (10 if you do not).
+ 6. make verify-exercises CH=05
+
+The other files: course.py (what there is), workshop.py (building), judge.py and supervisor.py (running
+one test), teacher.py (hand-outs and grades), verify.py (exercises that can be trusted).
+"""
+
+import concurrent.futures
+import difflib
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import textwrap
+import time
+
+import judge
+from course import Course, Problem
+from workshop import BuildFailed, Workshop, writable
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def say(text="", **more):
+    print(text, flush=True, **more)
+
+
+def next_command(command, why=""):
+    """The last line of every command."""
+    say(f"\nNext: make {command}" + (f"   ({why})" if why else ""))
+
+
+def done(results):
+    """An exercise without tests is not done: it cannot be."""
+    return bool(results) and all(result.passed for result in results)
+
+
+class Learner:
+    """The learner's commands. Nothing in work/ is ever overwritten or lost."""
+
+    def __init__(self, course, options):
+        self.course = course
+        self.options = options
+        self.work = course.root / "work"
+
+    # --- Where we are --------------------------------------------------------------------------
+
+    def folder(self, chapter):
+        return self.work / chapter
+
+    def started(self, chapter):
+        return self.folder(chapter).is_dir()
+
+    def workshop(self, chapter):
+        return Workshop(self.course, chapter, self.folder(chapter), "work", f"work/{chapter}")
+
+    def need_start(self, chapter):
+        if not self.course.of_chapter(chapter):
+            raise Problem(f"chapter {chapter[:2]} has no exercises yet")
+        if not self.started(chapter):
+            raise Problem(f"you have not started chapter {chapter[:2]}: make start-{chapter[:2]}")
+
+    def split(self, where):
+        """ "05" or "05.2" -> (chapter, exercises). Raises Problem."""
+        if "." in where:
+            exercise = self.course.exercise(where)
+            return exercise.chapter, [exercise]
+        chapter = self.course.chapter(where)
+        return chapter, self.course.of_chapter(chapter)
+
+    # --- Running tests -------------------------------------------------------------------------
+
+    def measure(self, chapter, exercises, fresh=True, tell=lambda exercise, results: None):
+        """Runs their tests. Returns {number: [Result]}; without `fresh`, what has not changed since
+        it was last run is believed."""
+        workshop = self.workshop(chapter)
+        built = workshop.build(exercises)
+        self.warnings = workshop.warnings
+        self.built = built
+        found = {}
+        for exercise in exercises:
+            program = built[exercise.number]
+            if isinstance(program, BuildFailed):
+                results = [judge.Result(case, "BUILD", str(program)) for case in exercise.cases]
+            else:
+                results = self.run_cases(workshop, exercise, program, fresh)
+            found[exercise.number] = results
+            tell(exercise, results)
+        return found
+
+    def run_cases(self, workshop, exercise, program, fresh):
+        note = self.note(workshop, exercise)
+        key = workshop.fingerprint(program)
+        if not fresh and note.exists():
+            known = json.loads(note.read_text())
+            if known["key"] == key and set(known["results"]) == {c.name for c in exercise.cases}:
+                return [judge.Result(case, *known["results"][case.name]) for case in exercise.cases]
+        results = [judge.run(program, case, workshop) for case in exercise.cases]
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text(json.dumps({"key": key, "results": {
+            result.case.name: [result.verdict, result.words] for result in results}}))
+        return results
+
+    def next_unfinished(self):
+        """The first exercise of a started chapter that does not pass; None if there is none."""
+        for chapter in self.course.chapters:
+            if not self.started(chapter) or not self.course.of_chapter(chapter):
+                continue
+            for exercise in self.course.of_chapter(chapter):
+                if not done(self.measure(chapter, [exercise], fresh=False)[exercise.number]):
+                    return exercise
+        return None
+
+    def next_by_memory(self, after):
+        """The same without building anything, by the last results; first, what comes after one."""
+        every = self.course.exercises
+        at = every.index(after) + 1
+        for exercise in every[at:] + every[:at]:
+            note = self.note(self.workshop(exercise.chapter), exercise)
+            if self.started(exercise.chapter) and not (note.exists() and all(
+                    verdict == "PASS"
+                    for verdict, _ in json.loads(note.read_text())["results"].values())):
+                return exercise
+        return None
+
+    @staticmethod
+    def note(workshop, exercise):
+        """Where the last results of an exercise are kept."""
+        return workshop.folder / "results" / f"{exercise.number}.json"
+
+    def next_chapter(self):
+        for chapter in self.course.chapters:
+            if self.course.of_chapter(chapter) and not self.started(chapter):
+                return chapter
+        return None
+
+    # --- Commands ------------------------------------------------------------------------------
+
+    def start(self, where):
+        chapter = self.course.chapter(where)
+        files = self.course.files.get(chapter)
+        if not files:
+            raise Problem(f"chapter {where} has no exercises yet")
+        made, kept = [], []
+        for path in files:
+            place = self.folder(chapter) / path
+            if place.exists():
+                kept.append(path)
+                continue
+            writable(place.parent)
+            place.write_text(self.course.skeleton(chapter, path))
+            made.append(path)
+        for path in made:
+            numbers = list(dict.fromkeys(region.number for region in files[path]))
+            say(f"work/{chapter}/{path}   yours: {', '.join(numbers)}")
+        for path in kept:
+            say(f"work/{chapter}/{path}   was there already: left as it is")
+        say()
+        for exercise in self.course.of_chapter(chapter):
+            say(f"  {exercise.number}  {exercise.title}")
+        say(f"\nWhat is to be built: docs/{chapter}.md, Exercises. Look for EXERCISE BEGIN.")
+        next_command(f"check-{self.course.of_chapter(chapter)[0].number}")
+        return 0
+
+    def check(self, where):
+        if not where:
+            return self.check_next()
+        chapter, exercises = self.split(where)
+        self.need_start(chapter)
+        found = self.measure(chapter, exercises, tell=self.tell)
+        return self.conclude(exercises, found)
+
+    def check_next(self):
+        if not any(self.started(chapter) for chapter in self.course.chapters):
+            say("Nothing is started yet.")
+            next_command(f"start-{self.next_chapter()[:2]}")
+            return 0
+        exercise = self.next_unfinished()
+        if exercise is None:
+            return self.all_done()
+        return self.check(exercise.number)
+
+    def all_done(self):
+        say("Everything that you have started passes.")
+        chapter = self.next_chapter()
+        if chapter:
+            next_command(f"start-{chapter[:2]}", chapter[3:].replace("-", " "))
+        else:
+            next_command("progress")
+        return 0
+
+    def tell(self, exercise, results):
+        """One exercise: a line for each test, and the first message in full."""
+        passed = sum(result.passed for result in results)
+        say(f"{exercise.number} {exercise.title}: {passed} of {len(results)} tests pass")
+        verdicts = {result.verdict for result in results}
+        if verdicts == {"BUILD"}:
+            say("  BUILD  it does not compile yet:\n")
+            lines = results[0].words.splitlines()
+            for line in lines[:judge.LONGEST]:
+                say(judge.folded(line, "    "))
+            if len(lines) > judge.LONGEST:
+                say(f"    ... ({len(lines) - judge.LONGEST} more lines)")
+            return
+        shown = False
+        for result in results:
+            say(textwrap.fill(f"  {result.verdict:<9}{result.case.title}", 78,
+                              subsequent_indent=" " * 11))
+            if result.passed or result.verdict == "TODO" or shown:
+                continue
+            shown = True
+            say("\n" + judge.folded(result.words, " " * 6) + "\n")
+        if verdicts == {"TODO"}:
+            where = {f"work/{exercise.chapter}/{region.path}" for region in exercise.regions}
+            say(f"  It is yours to write, in {' and '.join(sorted(where))}")
+        self.tell_warnings()
+
+    def tell_warnings(self):
+        """What the compiler found in the learner's own files, without stopping anybody."""
+        lines = self.warnings.splitlines()
+        mine = [line for line in lines if re.match(r"work/\S+ warning: ", line)]
+        for line in list(dict.fromkeys(mine))[:5]:
+            say(judge.folded(line, "  "))
+        self.warnings = ""
+
+    def conclude(self, exercises, found):
+        for exercise in exercises:
+            results = found[exercise.number]
+            if done(results):
+                continue
+            verdicts = {result.verdict for result in results}
+            if verdicts == {"BUILD"} and "is missing" in results[0].words:
+                next_command(f"start-{exercise.number[:2]}", "brings back what is missing")
+            elif verdicts == {"BUILD"}:
+                next_command(f"check-{exercise.number}", "when it compiles")
+            else:
+                next_command(f"check-{exercise.number}",
+                             f"when you have changed it; help: make hint-{exercise.number}")
+            return 1
+        following = self.next_by_memory(exercises[-1])
+        if following:
+            next_command(f"check-{following.number}", following.title)
+        else:
+            self.all_done()
+        return 0
+
+    def progress(self, _where):
+        say("Measured just now; what has not changed since it was last run is not run again.\n")
+        following = None
+        for chapter in self.course.chapters:
+            exercises = self.course.of_chapter(chapter)
+            if not exercises:
+                continue
+            title = f"{chapter[:2]} {chapter[3:].replace('-', ' ')}"
+            if not self.started(chapter):
+                say(f"{title:<44} not started: {len(exercises)} exercises")
+                continue
+            say(title)
+            found = self.measure(chapter, exercises, fresh=False)
+            for exercise in exercises:
+                results = found[exercise.number]
+                passed = sum(result.passed for result in results)
+                worst = next((r.verdict for r in results if not r.passed), "PASS")
+                say(f"   {exercise.number} {exercise.title:<50.50} {worst:<9}{passed} of {len(results)}")
+                if worst != "PASS" and following is None:
+                    following = exercise
+        if following:
+            next_command(f"check-{following.number}")
+        elif self.next_chapter():
+            next_command(f"start-{self.next_chapter()[:2]}")
+        else:
+            say("\nAll done: you have built every heart of this course.")
+            next_command("run", "the tour")
+        return 0
+
+    def hint(self, where):
+        chapter, exercises = self.split(where)
+        if len(exercises) != 1:
+            known = ", ".join(f"make hint-{exercise.number}" for exercise in exercises)
+            raise Problem(f"a hint for which exercise? {known}")
+        exercise = exercises[0]
+        note = self.work / ".hints"  # the one thing that is remembered: how many were asked for
+        shown = json.loads(note.read_text()) if note.exists() else {}
+        count = min(shown.get(exercise.number, 0) + 1, len(exercise.hints))
+        say(f"{exercise.number} {exercise.title}\n")
+        for number, hint in enumerate(exercise.hints[:count], 1):
+            say(judge.folded(f"{number}. {hint}", "  "))
+        left = len(exercise.hints) - count
+        say(f"\n  {left} more: ask again." if left else "\n  That was the last one.")
+        writable(self.work)
+        shown[exercise.number] = count
+        note.write_text(json.dumps(shown))
+        if self.started(chapter):
+            next_command(f"check-{exercise.number}")
+        else:
+            next_command(f"start-{chapter[:2]}")
+        return 0
+
+    def watch(self, where):
+        """Checks again whenever a file of the chapter is saved."""
+        chapter, _ = self.split(where)
+        self.need_start(chapter)
+        seen = None
+        try:
+            while True:
+                now = {path: path.stat().st_mtime_ns
+                       for path in self.folder(chapter).rglob("*") if path.is_file()}
+                if now != seen:
+                    seen = now
+                    say(f"\n--- {time.strftime('%H:%M:%S')} " + "-" * 60)
+                    self.check(where)
+                    say(f"Watching work/{chapter}: save a file, or end with Ctrl-C.")
+                time.sleep(0.2)
+        except KeyboardInterrupt:
+            next_command(f"check-{where}")
+        return 0
+
+    def debug(self, where):
+        chapter, exercises = self.split(where)
+        self.need_start(chapter)
+        if len(exercises) != 1:
+            raise Problem(f"debug which exercise? make debug-{exercises[0].number}, for example")
+        if not shutil.which("gdb"):
+            raise Problem("there is no gdb here (Debian, Ubuntu: sudo apt-get install gdb)")
+        exercise = exercises[0]
+        results = self.measure(chapter, [exercise], tell=self.tell)[exercise.number]
+        program = self.built[exercise.number]
+        if isinstance(program, BuildFailed):
+            next_command(f"check-{exercise.number}", "when it compiles")
+            return 1
+        result = next((r for r in results if not r.passed), results[0])
+        command = judge.command_of(program, result.case, self.workshop(chapter))
+        say(f"\ngdb on the test \"{result.case.title}\": no time limit.\n"
+            "  run             until it ends, crashes, or Ctrl-C; then: backtrace\n"
+            "  break NAME      before run: stop in a function of yours")
+        if exercise.needs_server:
+            say("  The server is a process of its own: set follow-fork-mode child")
+        environment = {**os.environ, "PATIENCE": "100000"}
+        subprocess.run(["gdb", "-q", "-ex", "set breakpoint pending on", "--args", *command],
+                       env=environment, cwd=self.course.root, check=False)
+        next_command(f"check-{exercise.number}")
+        return 0
+
+    def reset(self, where):
+        """Moves the work on a chapter aside."""
+        if "." in where:
+            raise Problem(f"a whole chapter only: make reset-{where.split('.')[0]}. To begin one "
+                          f"exercise anew, undo your changes in the editor, or take the region from "
+                          "a fresh copy after the reset: your files are moved, not deleted")
+        chapter = self.course.chapter(where)
+        if not self.started(chapter):
+            raise Problem(f"there is nothing to reset: you have not started chapter {where}")
+        aside = self.work / "old" / f"{chapter}-{time.strftime('%Y%m%d-%H%M%S')}"
+        while aside.exists():
+            aside = aside.with_name(aside.name + "+")
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        self.folder(chapter).rename(aside)
+        say(f"Your work on chapter {where} is now in {aside.relative_to(self.course.root)}")
+        next_command(f"start-{where}")
+        return 0
+
+    def solution(self, where):
+        chapter, exercises = self.split(where)
+        if self.course.held_back(chapter):
+            note = json.loads((self.course.root / ".handout").read_text())
+            raise Problem("this is a hand-out: the solutions of chapter "
+                          f"{chapter[:2]} are with {note.get('who', 'whoever gave it to you')}")
+        self.need_start(chapter)
+        if not self.options.get("FORCE"):
+            found = self.measure(chapter, exercises, fresh=False)
+            for exercise in exercises:
+                if not done(found[exercise.number]):
+                    raise Problem(f"{exercise.number} does not pass yet. See it all the same: "
+                                  f"make solution-{where} FORCE=1. Or: make hint-{exercise.number}")
+        numbers = {exercise.number for exercise in exercises}
+        for path, regions in self.course.files[chapter].items():
+            if not any(region.number in numbers for region in regions):
+                continue
+            place = self.folder(chapter) / path
+            mine = place.read_text().split("\n") if place.exists() else []
+            # Other regions of the file stay as the learner has them: only what was asked for shows.
+            theirs = self.reference_without(chapter, path, numbers, mine)
+            diff = difflib.unified_diff(mine, theirs, f"work/{chapter}/{path}  (yours)",
+                                        f"chapters/{chapter}/{path}  (ours)", lineterm="")
+            lines = list(diff)
+            say("\n".join(lines) if lines else f"{path}: the same as ours.")
+        say("\nOurs is one way. If yours passes, it is another.")
+        next_command("check")
+        return 0
+
+    def reference_without(self, chapter, path, numbers, mine):
+        """The reference; in the regions of other exercises, what the learner has there."""
+        lines = self.course.source(chapter, path).split("\n")
+        own = {}
+        inside = None
+        for line in mine:
+            begin = re.match(r" *// EXERCISE BEGIN (\S+)", line)
+            if begin:
+                inside = begin[1]
+                own.setdefault(inside, []).append([])
+            elif re.match(r" *// EXERCISE END ", line):
+                inside = None
+            elif inside:
+                own[inside][-1].append(line)
+        seen = {}
+        edits = []
+        for region in self.course.files[chapter][path]:
+            nth = seen[region.number] = seen.get(region.number, -1) + 1
+            body = region.body
+            if region.number not in numbers and nth < len(own.get(region.number, [])):
+                body = own[region.number][nth]
+            edits.append((region, body))
+        for region, body in reversed(edits):
+            lines[region.first + 1:region.last] = body
+        include = '#include "common/exercise.hpp"'
+        if include in mine and include not in lines:
+            lines.insert(next(n for n, l in enumerate(lines) if l.startswith("#include")), include)
+        return lines
+
+    # --- Their server --------------------------------------------------------------------------
+
+    def server(self, where):
+        """Builds the learner's server as the reference is built. Returns the program."""
+        chapter = self.course.chapter(where)
+        self.need_start(chapter)
+        workshop = Workshop(self.course, chapter, self.folder(chapter), "run", f"work/{chapter}",
+                            optimise="-O2")
+        try:
+            workshop.check_files()
+            workshop.lay_out()
+            return workshop.build_server()
+        except BuildFailed as failure:
+            say(str(failure))
+            raise Problem(f"work/{chapter} does not compile: make check-{where}") from None
+
+    def run(self, where):
+        """The crowd against the learner's server and the reference's, a row each."""
+        program = self.server(where)
+        sys.path.insert(0, str(self.course.root / "tests" / "crowd"))
+        import crowd
+        import picture
+        crowd.raise_descriptor_limit()
+        style = picture.Style.of(sys.stdout)
+        say(picture.table_header(style, crowd.crowd()))
+        reference = pathlib.Path(self.options.get("BUILD", "build")) / program.name
+        failed = False
+        for label, path in [("yours", program), ("the reference", reference)]:
+            if not path.exists():
+                continue
+            say(picture.row_begin(program.name, label), end="")
+            result = crowd.measure(path.resolve(), 6.0)
+            failed |= bool(result.failure)
+            say(picture.row_end(style, result))
+        next_command(f"check-{where}")
+        return 1 if failed else 0
+
+    def serve(self, where):
+        program = self.server(where)
+        os.execv(program, [program.name, "--port", self.options.get("PORT", "7000"),
+                           *self.options.get("ARGS", "").split()])
+
+
+VERBS = {"start": True, "check": False, "progress": False, "hint": True, "watch": True,
+         "debug": True, "reset": True, "solution": True, "run": True, "serve": True}
+
+
+def main():
+    words = [word for word in sys.argv[1:] if "=" not in word]
+    options = dict(word.split("=", 1) for word in sys.argv[1:] if "=" in word)
+    options = {name: value for name, value in options.items() if value}
+    verb, where = (words + ["", ""])[:2]
+    try:
+        course = Course(options.get("ROOT", ROOT))
+        if verb in VERBS:
+            if VERBS[verb] and not where:
+                raise Problem(f"{verb} what? make {verb}-{course.exercises[0].number}, for example")
+            return getattr(Learner(course, options), verb)(where)
+        if verb == "verify":
+            import verify
+            return verify.main(course, options)
+        import teacher
+        return teacher.main(course, verb, options)
+    except Problem as problem:
+        print(f"make: {problem}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,354 @@
+"""The exercise tool: markers, skeletons, judging, limits, work that is never lost, grades."""
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+import unittest
+import xml.etree.ElementTree
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+
+import course as courses  # noqa: E402
+import judge  # noqa: E402
+import supervisor  # noqa: E402
+import teacher  # noqa: E402
+import verify  # noqa: E402
+from workshop import BuildFailed, Workshop  # noqa: E402
+
+ROOT = HERE.parents[1]
+
+HEADER = """\
+#pragma once
+#include <vector>
+
+inline int twice(int n) {
+    // EXERCISE BEGIN 01.1 double a number
+    // HINT It is easier than it looks.
+    // HINT Addition
+    // HINT+ will do.
+    const int doubled_number = n + n;
+    return doubled_number;
+    // EXERCISE END 01.1
+}
+
+inline bool all_positive(const std::vector<int>& some) {
+    // EXERCISE BEGIN 01.2 repair the comparison
+    // HINT Is 0 positive?
+    // HINT It is not.
+    // BROKEN for (int one : some) if (one < 0) return false;
+    // BROKEN return true;
+    for (int every_one : some) {
+        if (every_one <= 0) return false;
+    }
+    return true;
+    // EXERCISE END 01.2
+}
+"""
+
+TESTS = """\
+#include <doctest/doctest.h>
+#include "chapters/01-small/small.hpp"
+TEST_CASE("01.1 four, and more") { CHECK_MESSAGE(twice(2) == 4, "two and two, that is four"); }
+TEST_CASE("01.2 zero is not positive") { CHECK(!all_positive({0})); }
+"""
+
+
+def sandbox(folder):
+    """A course with one small chapter, and the real tool."""
+    root = pathlib.Path(folder, "course")
+    (root / "chapters/01-small").mkdir(parents=True)
+    (root / "chapters/01-small/small.hpp").write_text(HEADER)
+    (root / "chapters/01-small/main.cpp").write_text("int main() {}\n")
+    (root / "tests/01-small").mkdir(parents=True)
+    (root / "tests/01-small/small_test.cpp").write_text(TESTS)
+    shutil.copytree(ROOT / "tests/support", root / "tests/support")
+    (root / "tests/exercises").mkdir()
+    (root / "tests/exercises/points.txt").write_text("01.1 10\n01.2 5\n")
+    (root / "docs").mkdir()
+    (root / "docs/01-small.md").write_text("# Small\n\n```cpp\nconst int doubled_number = n + n;\n```\n")
+    shutil.copytree(ROOT / "common", root / "common")
+    return root
+
+
+class InTemporaryFolder(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="exercises-test-")
+        self.addCleanup(shutil.rmtree, self.folder)
+
+    def tool(self, root, *words, **environment):
+        done = subprocess.run(
+            [sys.executable, HERE / "exercises.py", *words, f"ROOT={root}"], text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+            env={**os.environ, **environment})
+        return done.returncode, done.stdout
+
+
+class Markers(InTemporaryFolder):
+    def test_skeleton(self):
+        """a skeleton has the stub, the bug, and nothing of the solutions"""
+        course = courses.Course(sandbox(self.folder))
+        text = course.skeleton("01-small", "small.hpp")
+        self.assertIn('"01.1 is yours to write:"', text)
+        self.assertIn("if (one < 0) return false;", text)
+        self.assertIn('#include "common/exercise.hpp"', text)
+        for gone in ("doubled", "every_one", "HINT", "BROKEN"):
+            self.assertNotIn(gone, text)
+
+    def test_hints(self):
+        """a hint may go on over several lines"""
+        course = courses.Course(sandbox(self.folder))
+        self.assertEqual(course.exercise("01.1").hints,
+                         ["It is easier than it looks.", "Addition will do."])
+
+    def test_bad_markers(self):
+        """markers that do not fit each other are named with their line"""
+        for text, said in [
+                ("// EXERCISE BEGIN 01.1 a\n// EXERCISE BEGIN 01.2 b\n", "f.hpp:2: .*alternate"),
+                ("// EXERCISE BEGIN 01.1 a\n// EXERCISE END 01.2\n", "f.hpp:2: .*01.1 has begun"),
+                ("// EXERCISE BEGIN 01.1 a\n", "01.1 does not end"),
+                ("// EXERCISE BEGIN 01.1 a\nx\n// HINT h\n// EXERCISE END 01.1\n", "f.hpp:3: HINT")]:
+            with self.assertRaisesRegex(courses.Problem, said):
+                courses.read_regions("f.hpp", text)
+
+
+class Judging(unittest.TestCase):
+    """What the program left behind, and what is to be thought of it."""
+
+    case = courses.Case("01.1 a case", pathlib.Path("x_test.cpp"))
+    fine = ["started\t01.1 a case\t", "passed\t01.1 a case\t", "complete\t-\t"]
+
+    def verdict(self, lines, said="", **ended):
+        base = {"exit": 0, "signal": None, "timeout": False, "swarm": False, "seconds": 0.1}
+        return judge.judge(self.case, {**base, **ended}, lines, said).verdict
+
+    def test_verdicts(self):
+        """each way of ending has its name"""
+        failed = ["started\t01.1 a case\t", "failed\t01.1 a case\t", "complete\t-\t"]
+        self.assertEqual(self.verdict(self.fine), "PASS")
+        self.assertEqual(self.verdict(failed, exit=1), "FAIL")
+        self.assertEqual(self.verdict(failed, exit=0), "FAIL")
+        self.assertEqual(self.verdict(self.fine, exit=1), "FAIL")
+        self.assertEqual(self.verdict(self.fine[:1], exit=0), "NORESULT")
+        self.assertEqual(self.verdict([], exit=0), "NORESULT")
+        self.assertEqual(self.verdict(["complete\t-\t"]), "NORESULT")
+        self.assertEqual(self.verdict(self.fine[:1], exit=97), "TODO")
+        self.assertEqual(self.verdict(failed, "It said: 01.1 is yours to write: x", exit=1), "TODO")
+        self.assertEqual(self.verdict(self.fine[:1], exit=None, signal=signal.SIGSEGV), "CRASH")
+        self.assertEqual(self.verdict(self.fine[:1], exit=3), "TIMEOUT")
+        self.assertEqual(self.verdict(self.fine, timeout=True), "TIMEOUT")
+        self.assertEqual(self.verdict(self.fine, swarm=True), "CRASH")
+
+    def test_forgeries(self):
+        """another case, two cases, or a case that ran twice is no result"""
+        other = [line.replace("a case", "another") for line in self.fine]
+        self.assertEqual(self.verdict(other), "NORESULT")
+        self.assertEqual(self.verdict(self.fine[:2] + self.fine), "NORESULT")
+
+    def test_message(self):
+        """what doctest frames is left out, what it says stays"""
+        said = textwrap.dedent("""\
+            [doctest] doctest version is "2.4.9"
+            ===============================================================================
+            tests/x_test.cpp:3:
+            TEST CASE:  01.1 a case
+
+            tests/x_test.cpp:4: ERROR: CHECK( a == b ) is NOT correct!
+              values: CHECK( 1 == 2 )
+            """)
+        self.assertEqual(judge.message(said), "tests/x_test.cpp:4: CHECK( a == b ) does not hold\n"
+                                              "  values: CHECK( 1 == 2 )")
+
+
+class Supervising(InTemporaryFolder):
+    def run_it(self, script, seconds=1.0, memory=512):
+        """What the supervisor says of a shell script, and what that printed."""
+        output = pathlib.Path(self.folder, "output")
+        done = subprocess.run(
+            [sys.executable, HERE / "supervisor.py", str(seconds), str(memory), str(output), "--",
+             "/bin/sh", "-c", script], stdout=subprocess.PIPE, text=True, check=True)
+        return json.loads(done.stdout), output.read_text(errors="replace")
+
+    def test_status(self):
+        """an exit status and a signal are told apart"""
+        self.assertEqual(self.run_it("echo hello; exit 7")[0]["exit"], 7)
+        self.assertEqual(self.run_it("kill -9 $$")[0]["signal"], 9)
+
+    def test_time(self):
+        """who does not end is ended, whatever it ignores"""
+        ended, _ = self.run_it("trap '' ALRM TERM INT; while :; do :; done", seconds=0.2)
+        self.assertTrue(ended["timeout"])
+
+    def test_output(self):
+        """who prints without end is ended, and the disk stays free"""
+        ended, said = self.run_it("yes", seconds=5)
+        self.assertEqual(ended["signal"], signal.SIGXFSZ)
+        self.assertLessEqual(len(said), supervisor.OUTPUT)
+
+    def test_memory(self):
+        """who takes more memory than there is for it gets none"""
+        code = "x = bytearray(1 << 30); print('got it')"
+        _, said = self.run_it(f"{sys.executable} -S -c \"{code}\"")
+        self.assertNotIn("got it", said)
+
+    def test_children(self):
+        """what it leaves behind is killed, also what has detached itself"""
+        note = pathlib.Path(self.folder, "pid")
+        self.run_it(f"setsid sh -c 'echo $$ > {note}; exec sleep 1000' & "
+                    f"while [ ! -s {note} ]; do sleep 0.01; done")
+        with self.assertRaises(ProcessLookupError):
+            os.kill(int(note.read_text()), 0)
+
+    def test_swarm(self):
+        """too many processes at once end it"""
+        ended, _ = self.run_it("i=0; while [ $i -lt 230 ]; do sleep 100 & i=$((i+1)); done; wait",
+                               seconds=10)
+        self.assertTrue(ended["swarm"] or ended["exit"], ended)
+
+
+class Learning(InTemporaryFolder):
+    """A learner's evening, with one small chapter."""
+
+    def test_an_evening(self):
+        """from start to solution; nothing is ever overwritten or lost"""
+        root = sandbox(self.folder)
+        mine = root / "work/01-small/small.hpp"
+
+        self.assertIn("Next: make start-01", self.tool(root, "check")[1])
+        self.assertIn("you have not started", self.tool(root, "check", "01")[1])
+        status, said = self.tool(root, "start", "01")
+        self.assertTrue(status == 0 and said.endswith("Next: make check-01.1\n"), said)
+
+        status, said = self.tool(root, "check", "01")
+        self.assertEqual(status, 1)
+        self.assertIn("TODO     four, and more", said)
+        self.assertIn("FAIL     zero is not positive", said)
+        self.assertTrue(said.splitlines()[-1].startswith("Next: make check-01.1"), said)
+
+        text = mine.read_text().replace("    common::exercise_todo(", "    return n * 3; (void)(")
+        mine.write_text(text)
+        said = self.tool(root, "start", "01")[1]
+        self.assertIn("left as it is", said)
+        self.assertEqual(mine.read_text(), text)
+        said = self.tool(root, "check")[1]
+        self.assertIn("two and two, that is four", said)
+        self.assertIn("make solution-01.1 FORCE=1", self.tool(root, "solution", "01.1")[1])
+
+        mine.write_text(text.replace("return n * 3;", "return n * 2"))
+        said = self.tool(root, "check", "01.1")[1]
+        self.assertIn("BUILD", said)
+        self.assertIn("work/01-small/small.hpp:", said)
+
+        mine.write_text(text.replace("return n * 3;", "return n * 2;"))
+        status, said = self.tool(root, "check", "01.1")
+        self.assertTrue(status == 0 and "Next: make check-01.2" in said, said)
+        self.assertIn("PASS", self.tool(root, "progress")[1])
+        self.assertIn("+    const int doubled_number", self.tool(root, "solution", "01.1")[1])
+
+        said = [self.tool(root, "hint", "01.1")[1] for _ in range(3)]
+        self.assertNotIn("Addition", said[0])
+        self.assertIn("Addition", said[1])
+        self.assertIn("the last one", said[2])
+
+        mine.unlink()
+        said = self.tool(root, "check", "01")[1]
+        self.assertIn("work/01-small/small.hpp is missing", said)
+        mine.write_text(text)
+        self.tool(root, "reset", "01")
+        kept = list((root / "work/old").glob("01-small-*/small.hpp"))
+        self.assertEqual([path.read_text() for path in kept], [text])
+
+    def test_refusals(self):
+        """what makes no sense gets one line that says what there is"""
+        root = sandbox(self.folder)
+        for words, said in [(("check", "09"), "there is no chapter 09; there are: 01"),
+                            (("check", "01.7"), "chapter 01 has: 01.1 01.2"),
+                            (("reset", "01"), "nothing to reset"),
+                            (("grade",), "grade what?"),
+                            (("handout",), "a hand-out where?"),
+                            (("nonsense",), "there is no command nonsense")]:
+            status, text = self.tool(root, *words)
+            self.assertEqual((status, said in text), (2, True), text)
+
+
+class Teaching(InTemporaryFolder):
+    def test_handout(self):
+        """a hand-out has holes, hints, and no line of a solution"""
+        root = sandbox(self.folder)
+        course = courses.Course(root)
+        out = pathlib.Path(self.folder, "out")
+        status, said = self.tool(root, "handout", f"OUT={out}", "WHO=Ada")
+        self.assertEqual(status, 0, said)
+        self.assertEqual(teacher.answers_in(course, out, "01"), [])
+        self.assertIn("HINT", (out / "chapters/01-small/small.hpp").read_text())
+        self.assertIn("yours to write", (out / "docs/01-small.md").read_text())
+        self.assertIn("is not empty", self.tool(root, "handout", f"OUT={out}")[1])
+        self.tool(out, "start", "01")
+        self.assertEqual((out / "work/01-small/small.hpp").read_text(),
+                         course.skeleton("01-small", "small.hpp"))
+        self.assertIn("are with Ada", self.tool(out, "solution", "01.1")[1])
+
+    def test_answers_are_found(self):
+        """a hand-out with an answer in it would be noticed"""
+        root = sandbox(self.folder)
+        out = pathlib.Path(self.folder, "out")
+        self.tool(root, "handout", f"OUT={out}")
+        (out / "notes.txt").write_text("  const int doubled_number = n + n;  // look!\n")
+        found = teacher.answers_in(courses.Course(root), out, "01")
+        self.assertEqual(found, [("notes.txt", "const int doubled_number = n + n;")])
+
+    def test_grades(self):
+        """partial credit; only marked files count; reports are complete in every format"""
+        root = sandbox(self.folder)
+        submission = pathlib.Path(self.folder, "ada")
+        submission.mkdir()
+        text = courses.Course(root).skeleton("01-small", "small.hpp")
+        half = text.replace("    common::exercise_todo(", "    return n * 2; (void)(")
+        (submission / "small.hpp").write_text(half)
+        (submission / "small_test.cpp").write_text("int main() {}\n")
+        for form in ("text", "junit", "gradescope"):
+            self.tool(root, "grade", f"SUB={submission}", f"FORMAT={form}",
+                      f"OUT={self.folder}/report.{form}")
+        report = {form: pathlib.Path(self.folder, f"report.{form}").read_text()
+                  for form in ("text", "junit", "gradescope")}
+        self.assertIn("10 of 15 points", report["text"])
+        scores = json.loads(report["gradescope"])
+        self.assertEqual([test["score"] for test in scores["tests"]], [10, 0])
+        self.assertEqual([test["status"] for test in scores["tests"]], ["passed", "failed"])
+        suites = xml.etree.ElementTree.fromstring(report["junit"])
+        self.assertEqual([suite.get("failures") for suite in suites], ["0", "1"])
+
+    def test_hostile_files(self):
+        """links, includes of other places and huge files are not taken"""
+        root = sandbox(self.folder)
+        course = courses.Course(root)
+        submission = pathlib.Path(self.folder, "eve")
+        submission.mkdir()
+        taken = pathlib.Path(self.folder, "taken")
+        (submission / "small.hpp").symlink_to(root / "chapters/01-small/small.hpp")
+        self.assertIn("is not a plain file", teacher.take(course, submission, "01-small", taken)[0])
+        self.assertEqual((taken / "small.hpp").read_text(), course.skeleton("01-small", "small.hpp"))
+        (taken / "small.hpp").write_text(f'#include "{root}/chapters/01-small/small.hpp"\n')
+        with self.assertRaisesRegex(BuildFailed, "never by"):
+            Workshop(course, "01-small", taken, "eve").check_files()
+
+
+class WrongSolutions(unittest.TestCase):
+    def test_kept(self):
+        """each kept wrong solution still fits the reference, and says what it believes"""
+        course = courses.Course(ROOT)
+        for path in sorted((HERE / "wrong").glob("*.txt")):
+            with self.subTest(path.name):
+                wrong = verify.read_wrong(path)
+                self.assertTrue(verify.apply(wrong, course, course.exercise(wrong.number)))
+
+
+if __name__ == "__main__":
+    unittest.main()

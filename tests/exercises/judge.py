@@ -1,0 +1,142 @@
+"""Runs one test case and judges it: TODO, PASS, FAIL, TIMEOUT, CRASH, NORESULT or BUILD.
+
+Nothing is taken on trust. A case has passed if the program was run for it alone, ended with status
+0, and left a complete result: this case and no other, passed, with at least one thing checked (see
+tests/support/main.cpp). Everything else has a name of its own.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import textwrap
+
+from course import TODO_WORDS
+
+HERE = pathlib.Path(__file__).resolve().parent
+TODO_STATUS, WATCHDOG_STATUS = 97, 3
+MEGABYTES = 2048
+LONGEST = 40  # lines of a message that are shown
+
+
+def seconds():
+    """How long one test may take."""
+    return 10 * float(os.environ.get("PATIENCE", "1"))
+
+
+@dataclasses.dataclass
+class Result:
+    case: object
+    verdict: str
+    words: str = ""  # the message, ready to be shown
+    seconds: float = 0.0
+
+    @property
+    def passed(self):
+        return self.verdict == "PASS"
+
+
+def command_of(program, case, workshop):
+    """Filters know wildcards, and split at commas: "?" stands for what would be misread."""
+    name = re.sub(r'[,\\*"\[\]]', "?", case.name)
+    return [str(program), f"--test-case={name}", f"--build={workshop.folder}",
+            f"--server={workshop.chapter}", "--no-colors=true"]
+
+
+def run(program, case, workshop):
+    with tempfile.TemporaryDirectory() as folder:
+        results, output = pathlib.Path(folder, "results"), pathlib.Path(folder, "output")
+        command = [*command_of(program, case, workshop), f"--results={results}"]
+        memory = 0 if workshop.sanitize else MEGABYTES
+        environment = {key: value for key, value in os.environ.items() if key != "MAKEFLAGS"}
+        # A wait inside a test gives up before the test's own time is over: it knows better words.
+        environment["PATIENCE"] = str(0.04 * seconds())
+        supervisor = subprocess.run(
+            [sys.executable, "-I", "-S", str(HERE / "supervisor.py"), str(seconds()), str(memory),
+             str(output), "--", *command],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, cwd=folder, env=environment)
+        try:
+            ended = json.loads(supervisor.stdout)
+        except ValueError:
+            return Result(case, "CRASH", "the test could not be supervised")
+        said = output.read_bytes()[:1 << 20].decode(errors="replace") if output.exists() else ""
+        lines = results.read_text(errors="replace").splitlines() if results.exists() else []
+    result = judge(case, ended, lines, said)
+    if not result.passed:
+        result.words = workshop.translate(result.words)
+    result.seconds = ended["seconds"]
+    return result
+
+
+def judge(case, ended, lines, said):
+    """What is to be thought of it. `lines` are those that the program left in its results."""
+    records = [(line.split("\t") + ["", ""])[:3] for line in lines]
+    cases = [record for record in records if record[0] in ("passed", "failed", "skipped")]
+    started = [name for result, name, _ in records if result == "started"]
+    complete = bool(records) and records[-1][0] == "complete"
+    told = message(said)
+
+    if ended["swarm"]:
+        return Result(case, "CRASH", "it started more processes than any test needs: ended")
+    if ended["timeout"] or ended["signal"] == signal.SIGXCPU:
+        words = f"it was ended after {seconds():g} s: it hangs, or goes round in circles"
+        return Result(case, "TIMEOUT", f"{told}\n{words}".strip())
+    if ended["exit"] == TODO_STATUS or (TODO_WORDS in said and not passes(cases, ended)):
+        line = next((l for l in said.splitlines() if TODO_WORDS in l), "")
+        found = re.search(r"\d\d\.\d+ " + TODO_WORDS + r"[^\"']*", line)
+        return Result(case, "TODO", found[0].strip() if found else "")
+    if ended["signal"] == signal.SIGXFSZ:
+        return Result(case, "CRASH", "it printed without end, and was ended")
+    if ended["signal"] is not None:
+        name = signal.Signals(ended["signal"]).name
+        why = {"SIGSEGV": "an address that is nobody's", "SIGABRT": "abort, terminate or an assert",
+               "SIGPIPE": "a write to somebody who has gone", "SIGFPE": "a division by zero"}
+        return Result(case, "CRASH", f"{told}\nended by {name}: {why.get(name, 'a signal')}".strip())
+    if ended["exit"] == WATCHDOG_STATUS and not complete:
+        return Result(case, "TIMEOUT", told)
+    if not complete or len(started) > 1 or len(cases) > 1:
+        status = f"the program ended (status {ended['exit']}) before the test did"
+        return Result(case, "NORESULT", f"{told}\n{status}".strip())
+    if not cases or started != [case.name]:
+        return Result(case, "NORESULT", "the test program has no such test case, or ran another")
+    if passes(cases, ended):
+        return Result(case, "PASS", f"skipped: {cases[0][2]}" if cases[0][0] == "skipped" else "")
+    return Result(case, "FAIL", told or cases[0][2])
+
+
+def passes(cases, ended):
+    return ended["exit"] == 0 and len(cases) == 1 and cases[0][0] in ("passed", "skipped")
+
+
+def message(said):
+    """What doctest printed, without its frame: where, what, and the steps before."""
+    kept = []
+    for line in said.replace("\r", "").splitlines():
+        text = "".join(c for c in line if c.isprintable()).rstrip()
+        if re.match(r"\[doctest\]|={10}|TEST (CASE|SUITE): |\S+_test\.cpp:\d+:$|DEEPEST|  \d\d\.\d+ ",
+                    text):
+            continue
+        text = text.replace(" is NOT correct!", " does not hold")
+        text = text.replace("FATAL ERROR: ", "").replace("ERROR: ", "")
+        if text or (kept and kept[-1]):
+            kept.append(text)
+    while kept and not kept[-1]:
+        kept.pop()
+    if len(kept) > LONGEST:
+        kept[LONGEST:] = [f"... ({len(kept) - LONGEST} more lines)"]
+    return "\n".join(line[:1000] for line in kept)
+
+
+def folded(text, indent, width=78):
+    """For a screen of 80 columns; what is indented stays so."""
+    lines = []
+    for line in text.splitlines():
+        own = indent + " " * (len(line) - len(line.lstrip()))
+        lines += textwrap.wrap(line.strip(), width, initial_indent=own, subsequent_indent=own,
+                               break_long_words=False, break_on_hyphens=False) or [""]
+    return "\n".join(lines)

@@ -1,0 +1,444 @@
+"""For teachers: hand-outs without answers, and grades.
+
+    exercises.py handout OUT=DIR [FROM=06] [WHO=...]
+    exercises.py grade SUB=DIR [CH=05] [FORMAT=text|junit|gradescope] [HIDDEN=DIR] [OUT=FILE]
+    exercises.py gradescope [CH=05] [OUT=FILE]
+
+A submission is a folder with the chapter's marked files: as in a learner's tree (work/05-callback-loop/
+timer_queue.hpp), as in that folder, or all in one place. Only these files are taken from it, so edited
+tests and Makefiles change nothing; what is missing counts as not written. The tests run under the
+limits of supervisor.py. That protects the run from accidents and carelessness, not the machine from an
+attacker: it is not a sandbox.
+"""
+
+import datetime
+import json
+import os
+import pathlib
+import re
+import shutil
+import stat
+import subprocess
+import tempfile
+import textwrap
+import xml.sax.saxutils
+import zipfile
+
+import judge
+from course import Course, Problem
+from workshop import BuildFailed, Workshop
+
+NOT_IN_HANDOUT = ("tests/exercises/wrong/", "docs/teaching/", ".ci/", ".github/")
+LARGEST = 1 << 20  # bytes of a submitted file
+
+
+# --- Hand-outs ---------------------------------------------------------------------------------
+
+
+def course_files(root):
+    """The files of the course: what git knows, or everything where there is no git."""
+    git = subprocess.run(["git", "-C", str(root), "ls-files", "-z", "--cached", "--others",
+                          "--exclude-standard"], capture_output=True, check=False)
+    if git.returncode == 0 and git.stdout:
+        names = git.stdout.decode().split("\0")
+    else:
+        names = [str(path.relative_to(root)) for path in root.rglob("*")]
+        names = [n for n in names if not re.match(r"(build|work|\.git)(/|$)|.*__pycache__", n)]
+    return sorted(name for name in set(names) if name and (root / name).is_file())
+
+
+def make_handout(course, out, first, who=""):
+    """Writes the tree. `first` is the number of the first chapter whose answers are held back."""
+    out = pathlib.Path(out)
+    if out.exists() and any(out.iterdir()):
+        raise Problem(f"{out} is not empty: a hand-out needs a folder of its own")
+    held = {chapter: files for chapter, files in course.files.items() if chapter[:2] >= first}
+    holes = {f"chapters/{chapter}/{path}": (chapter, path)
+             for chapter, files in held.items() for path in files}
+    secret = answer_lines(course, first)
+    for name in course_files(course.root):
+        if name.startswith(NOT_IN_HANDOUT):
+            continue
+        place = out / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        source = course.root / name
+        if name in holes:
+            place.write_text(course.skeleton(*holes[name], hints=True))
+        elif name.endswith(".md"):
+            place.write_text(without_answers(source.read_text(), secret, holes))
+        elif name == ".gitignore":
+            kept = [line for line in source.read_text().splitlines() if line != "work/"]
+            place.write_text("\n".join(kept) + "\n")
+        else:
+            shutil.copyfile(source, place)
+        shutil.copymode(source, place)
+    note = {"from": first, "who": who or "whoever gave it to you"}
+    (out / ".handout").write_text(json.dumps(note) + "\n")
+
+
+def plain(line):
+    return " ".join(line.split("//")[0].split())
+
+
+def answer_lines(course, first):
+    """The lines that stand in the solutions from that chapter on, and nowhere else in the code."""
+    inside, outside = set(), set()
+    for name in course_files(course.root):
+        if not name.endswith((".hpp", ".cpp")) or name.startswith("tests/exercises/"):
+            continue
+        parts = pathlib.Path(name).parts
+        held = parts[0] == "chapters" and parts[1] in course.files and parts[1][:2] >= first
+        regions = course.files[parts[1]].get("/".join(parts[2:]), []) if held else []
+        lines = (course.root / name).read_text().split("\n")
+        taken = set()
+        for region in regions:
+            taken |= set(range(region.last - len(region.body), region.last))
+            outside |= {plain(line) for line in region.broken + region.stub}
+        for number, line in enumerate(lines):
+            (inside if number in taken else outside).add(plain(line))
+    long_enough = {line for line in inside if len(re.sub(r"\W", "", line)) >= 12}
+    return long_enough - outside
+
+
+def without_answers(text, secret, holes):
+    """A page whose code blocks with answers, and folds around them, are left out."""
+    lines, kept, at = text.split("\n"), [], 0
+    while at < len(lines):
+        fence = re.match(r"^ *(`{3,}|~{3,})", lines[at])
+        if not fence:
+            kept.append(lines[at])
+            at += 1
+            continue
+        end = at + 1
+        while end < len(lines) and not lines[end].strip().startswith(fence[1]):
+            end += 1
+        block = lines[at:end + 1]
+        directive = kept[-1] if kept and kept[-1].startswith("<!-- code:") else ""
+        shows_hole = any(name in directive for name in holes)
+        if any(plain(line) in secret for line in block):
+            if directive:
+                kept.pop()
+            kept.append("*This code is yours to write: see the exercises below.*")
+        elif shows_hole:  # it has changed, or will: the page keeps it as it is here
+            kept[-1] = "<!-- code: [manual: part of an exercise] -->"
+            kept += block
+        else:
+            kept += block
+        at = end + 1
+    return "\n".join("" if plain(line) in secret else line for line in kept)
+
+
+def answers_in(course, out, first):
+    """(file, line) for each line of a solution that stands in a hand-out."""
+    secret = answer_lines(course, first)
+    found = []
+    for path in sorted(pathlib.Path(out).rglob("*")):
+        if path.is_file() and path.stat().st_size < 4 << 20:
+            for line in path.read_text(errors="replace").split("\n"):
+                if plain(line) in secret:
+                    found.append((str(path.relative_to(out)), plain(line)))
+    return found
+
+
+def handout(course, options):
+    if not options.get("OUT"):
+        raise Problem("a hand-out where? make handout OUT=../my-course FROM=06")
+    first = options.get("FROM", course.chapters[0][:2])
+    course.chapter(first)
+    if course.held_back_from != "99" and first >= course.held_back_from:
+        raise Problem("this is a hand-out itself: it has no answers to hold back")
+    make_handout(course, options["OUT"], first, options.get("WHO", ""))
+    found = answers_in(course, options["OUT"], first)
+    for path, line in found:
+        print(f"{path}: an answer: {line}")
+    if found:
+        raise Problem("the hand-out contains answers: do not give it away")
+    numbers = [e.number for e in course.exercises if e.chapter[:2] >= first]
+    print(f"{options['OUT']}: chapters before {first} are complete; {len(numbers)} exercises have "
+          f"holes, {numbers[0]} to {numbers[-1]}." if numbers else "There are no exercises yet.")
+    print("No line of their solutions is in it. It has no history: git init makes it a repository.")
+    print(f"\nNext: make -C {options['OUT']} progress")
+    return 0
+
+
+# --- Grading -----------------------------------------------------------------------------------
+
+
+def take(course, submission, chapter, folder):
+    """Copies the chapter's marked files out of a submission. Returns what is not there, or not so."""
+    notes = []
+    for path in course.files[chapter]:
+        place = folder / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        candidates = [submission / "work" / chapter / path, submission / chapter / path,
+                      submission / path, submission / pathlib.Path(path).name]
+        found = next((c for c in candidates if os.path.lexists(c)), None)
+        trouble = refusal(found, submission) if found else "is missing"
+        if trouble:
+            notes.append(f"{chapter}/{path} {trouble}: counts as not written")
+            place.write_text(course.skeleton(chapter, path))
+        else:
+            place.write_bytes(found.read_bytes())
+    return notes
+
+
+def refusal(path, submission):
+    """Why this is no file that can be taken; empty if it is one."""
+    if not stat.S_ISREG(path.lstat().st_mode):
+        return "is not a plain file"
+    if not path.resolve().is_relative_to(submission.resolve()):
+        return "lies outside of the submission"
+    if path.stat().st_size > LARGEST:
+        return f"is larger than {LARGEST >> 20} MB"
+    return ""
+
+
+class Grade:
+    """The results so far, in order; every test stands in it from the beginning, as not run."""
+
+    def __init__(self, exercises):
+        self.entries = []  # [exercise, case, share of the points, Result or None]
+        for exercise in exercises:
+            for case in exercise.cases:
+                share = exercise.points / len(exercise.cases)
+                self.entries.append([exercise, case, share, None])
+        self.notes = []
+        self.began = datetime.datetime.now(datetime.timezone.utc)
+
+    def score(self, entries=None):
+        chosen = self.entries if entries is None else entries
+        return sum(share for _, _, share, result in chosen if result and result.passed)
+
+    def of(self, exercise):
+        return [entry for entry in self.entries if entry[0] is exercise]
+
+    @property
+    def best(self):
+        return sum(share for _, _, share, _ in self.entries)
+
+
+def number(value):
+    return f"{value:.2f}".rstrip("0").rstrip(".")
+
+
+def brief(words):
+    """The heart of a message: what was done and what is wrong with it, without expressions."""
+    logged = words.partition("  logged: ")[2]
+    lines = (logged.partition("\ntests/")[0] if logged else words).splitlines()
+    kept = [line.strip()[:300] for line in lines if line.strip()]
+    return "\n".join(kept[:4])
+
+
+def as_text(grade):
+    lines = []
+    for exercise in dict.fromkeys(id(entry[0]) for entry in grade.entries):
+        entries = [entry for entry in grade.entries if id(entry[0]) == exercise]
+        one = entries[0][0]
+        lines.append(f"{one.number} {one.title:<50.50} {number(grade.score(entries)):>6} of "
+                     f"{number(one.points)}")
+        for _, case, _, result in entries:
+            verdict = result.verdict if result else "NOT RUN"
+            lines.append(textwrap.fill(f"     {verdict:<9}{case.title}", 78,
+                                       subsequent_indent=" " * 14))
+            if result and result.verdict not in ("PASS", "TODO"):
+                lines.append(judge.folded(brief(result.words), " " * 14))
+    lines += [f"note: {note}" for note in grade.notes]
+    lines.append(f"{number(grade.score())} of {number(grade.best)} points")
+    return "\n".join(lines) + "\n"
+
+
+def as_gradescope(grade):
+    """https://gradescope-autograders.readthedocs.io/en/latest/specs/ (Output format)"""
+    tests = []
+    for exercise, case, share, result in grade.entries:
+        passed = bool(result and result.passed)
+        said = f"{result.verdict}\n{result.words}".strip() if result else "not run: the run was ended"
+        tests.append({
+            "name": case.name, "number": exercise.number, "max_score": round(share, 4),
+            "score": round(share, 4) if passed else 0, "status": "passed" if passed else "failed",
+            "output": said, "output_format": "text", "visibility": "visible",
+            "tags": [exercise.chapter]})
+    elapsed = datetime.datetime.now(datetime.timezone.utc) - grade.began
+    return json.dumps({
+        "score": round(grade.score(), 2), "execution_time": round(elapsed.total_seconds()),
+        "output": "\n".join(grade.notes) or "All files of the exercises were there.",
+        "output_format": "text", "visibility": "visible", "stdout_visibility": "hidden",
+        "tests": tests}, indent=1) + "\n"
+
+
+def as_junit(grade):
+    """The elements and attributes of the schema of Ant's reports, which CI services read:
+    https://raw.githubusercontent.com/windyroad/JUnit-Schema/master/JUnit.xsd"""
+    quote = lambda text: xml.sax.saxutils.quoteattr(
+        "".join(c for c in text if c in "\t\n" or ord(c) >= 32))
+    body = lambda text: xml.sax.saxutils.escape(
+        "".join(c for c in text if c in "\t\n" or ord(c) >= 32))
+    suites = []
+    for position, exercise in enumerate(dict.fromkeys(e[0].number for e in grade.entries)):
+        entries = [entry for entry in grade.entries if entry[0].number == exercise]
+        one, cases, failures, errors, seconds = entries[0][0], [], 0, 0, 0.0
+        for _, case, share, result in entries:
+            took = result.seconds if result else 0.0
+            seconds += took
+            start = (f'    <testcase name={quote(case.name)} classname={quote(one.chapter)} '
+                     f'time="{took:.3f}"')
+            if result and result.passed:
+                cases.append(start + "/>")
+                continue
+            verdict = result.verdict if result else "NOTRUN"
+            kind = "failure" if verdict in ("FAIL", "TODO") else "error"
+            failures += kind == "failure"
+            errors += kind == "error"
+            words = result.words if result else "the run was ended before this test"
+            first = next((line.strip() for line in words.splitlines() if line.strip()), verdict)
+            cases += [start + ">", f'      <{kind} type={quote(verdict)} message={quote(first)}>'
+                      f"{body(words)}</{kind}>", "    </testcase>"]
+        suites += [f'  <testsuite id="{position}" package={quote(one.chapter)} '
+                   f'name={quote(one.number + " " + one.title)} tests="{len(entries)}" '
+                   f'failures="{failures}" errors="{errors}" time="{seconds:.3f}" '
+                   f'timestamp="{grade.began:%Y-%m-%dT%H:%M:%S}" hostname="localhost">',
+                   "    <properties>",
+                   f'      <property name="score" value="{number(grade.score(entries))}"/>',
+                   f'      <property name="max_score" value="{number(one.points)}"/>',
+                   "    </properties>", *cases, "    <system-out></system-out>",
+                   "    <system-err></system-err>", "  </testsuite>"]
+    return "\n".join(['<?xml version="1.0" encoding="UTF-8"?>', "<testsuites>", *suites,
+                      "</testsuites>"]) + "\n"
+
+
+FORMATS = {"text": as_text, "gradescope": as_gradescope, "junit": as_junit}
+
+
+def write(path, text):
+    """All or nothing: who reads it meanwhile, or after a crash, sees a complete report."""
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(path.name + ".new")
+    new.write_text(text)
+    new.replace(path)
+
+
+def grade_chapters(course, submission, chapters, report):
+    """Grades; `report(grade)` is called at the beginning and after every test."""
+    submission = pathlib.Path(submission)
+    if not submission.is_dir():
+        raise Problem(f"there is no submission in {submission}: SUB names a folder")
+    exercises = [e for chapter in chapters for e in course.of_chapter(chapter) if e.cases]
+    grade = Grade(exercises)
+    report(grade)
+    for chapter in chapters:
+        with tempfile.TemporaryDirectory(prefix="submission-") as folder:
+            folder = pathlib.Path(folder)
+            grade.notes += take(course, submission, chapter, folder)
+            workshop = Workshop(course, chapter, folder, f"grade-{os.getpid()}/{chapter}", chapter)
+            try:
+                built = workshop.build([e for e in exercises if e.chapter == chapter])
+                for entry in grade.entries:
+                    exercise, case = entry[:2]
+                    if exercise.chapter != chapter:
+                        continue
+                    program = built[exercise.number]
+                    if isinstance(program, BuildFailed):
+                        entry[3] = judge.Result(case, "BUILD", str(program)[:4000])
+                    else:
+                        entry[3] = judge.run(program, case, workshop)
+                    report(grade)
+            finally:
+                shutil.rmtree(workshop.tree.parent.parent, ignore_errors=True)
+    report(grade)
+    return grade
+
+
+def grade(course, options):
+    form = options.get("FORMAT", "text")
+    if form not in FORMATS:
+        raise Problem(f"there is no format {form}; there are: {' '.join(FORMATS)}")
+    if not options.get("SUB"):
+        raise Problem("grade what? make grade SUB=DIR, where DIR is a learner's folder")
+    course = Course(course.root, options.get("HIDDEN"))
+    numbers = options.get("CH", "").replace(",", " ").split()
+    chapters = [course.chapter(n) for n in numbers] or list(course.files)
+    for chapter in chapters:
+        if course.held_back(chapter):
+            raise Problem(f"this is a hand-out: chapter {chapter[:2]} is graded where its answers are")
+    out = options.get("OUT")
+    told = set()
+
+    def report(current):
+        if out:
+            write(out, FORMATS[form](current))
+        if form == "text" and not out:
+            tell(current, told)
+
+    result = grade_chapters(course, options["SUB"], chapters, report)
+    if out:
+        print(f"{number(result.score())} of {number(result.best)} points: {out}")
+    elif form != "text":
+        print(FORMATS[form](result), end="")
+    return 0
+
+
+def tell(grade, told):
+    """As text, an exercise at a time, as soon as its last test has run."""
+    for exercise in dict.fromkeys(entry[0].number for entry in grade.entries):
+        entries = [entry for entry in grade.entries if entry[0].number == exercise]
+        if exercise not in told and all(entry[3] for entry in entries):
+            told.add(exercise)
+            part = Grade([])
+            part.entries = entries
+            print("".join(as_text(part).splitlines(keepends=True)[:-1]), end="", flush=True)
+            if len(told) == len({entry[0].number for entry in grade.entries}):
+                for note in grade.notes:
+                    print(f"note: {note}")
+                print(f"{number(grade.score())} of {number(grade.best)} points", flush=True)
+
+
+# --- Gradescope --------------------------------------------------------------------------------
+
+SETUP = """#!/usr/bin/env bash
+# Runs once, as root, when the image is built.
+set -e
+apt-get update
+apt-get install -y --no-install-recommends g++ make python3 doctest-dev
+g++ --version
+"""
+
+RUN = """#!/usr/bin/env bash
+# Runs for each submission. Whatever happens, results.json is there: it is written after every test.
+cd /autograder/source
+python3 tests/exercises/exercises.py grade SUB=/autograder/submission FORMAT=gradescope \\
+    OUT=/autograder/results/results.json{chapters}
+"""
+
+
+def gradescope(course, options):
+    numbers = options.get("CH", "").replace(",", " ").split()
+    for one in numbers:
+        course.chapter(one)
+    name = "-".join(numbers) or "all"
+    out = pathlib.Path(options.get("OUT") or f"build/exercises/gradescope-{name}.zip")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    chapters = f" CH={','.join(numbers)}" if numbers else ""
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        def add(path, text, mode):
+            info = zipfile.ZipInfo(path, (2020, 1, 1, 0, 0, 0))
+            info.external_attr = (stat.S_IFREG | mode) << 16
+            info.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(info, text)
+
+        add("setup.sh", SETUP, 0o755)
+        add("run_autograder", RUN.format(chapters=chapters), 0o755)
+        for path in course_files(course.root):
+            if path.startswith(("docs/", ".ci/", ".github/", "tests/exercises/wrong/")):
+                continue
+            source = course.root / path
+            add(path, source.read_bytes(), stat.S_IMODE(source.stat().st_mode))
+    print(f"{out}: upload it as the autograder; setup.sh and run_autograder are at its root.")
+    return 0
+
+
+def main(course, verb, options):
+    verbs = {"handout": handout, "grade": grade, "gradescope": gradescope}
+    if verb not in verbs:
+        raise Problem(f"there is no command {verb}: see make help-all")
+    return verbs[verb](course, options)

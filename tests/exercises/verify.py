@@ -1,0 +1,288 @@
+"""Proves that the exercises can be trusted: make verify-exercises [CH=05].
+
+  1. Every exercise has tests, two hints, points, a statement on its page, and a kept wrong solution.
+  2. The reference passes.
+  3. The skeleton compiles with every compiler there is, and each of its tests says TODO; where the
+     exercise is to repair something, each says FAIL.
+  4. With one region blanked at a time, some test of that exercise fails and none of an earlier one.
+  5. Each kept wrong solution is caught, by a message that names the mistake.
+  6. No file of a hand-out contains a line of a solution.
+
+A wrong solution is tests/exercises/wrong/NUMBER-NAME.txt, a change of the reference that somebody
+with that misconception would have made:
+
+    # Nobody cancels a timer from inside its own callback.
+    says: the timer was cancelled while it ran, and yet it ran again
+    ---
+    if (timer.cancelled) return;
+    +++
+    if (timer.cancelled && !timer.running) return;
+
+Some test of the exercise must fail, and its message must contain each text after "says:". The lines
+between --- and +++ must stand in the exercise's regions once (comments and blanks do not count);
+several such pairs may follow each other, separated by a line "===".
+"""
+
+import concurrent.futures
+import dataclasses
+import json
+import os
+import pathlib
+import re
+import shutil
+import tempfile
+
+import judge
+import teacher
+from course import Problem
+from workshop import BuildFailed, Workshop, compilers
+
+
+@dataclasses.dataclass
+class Wrong:
+    name: str
+    number: str
+    says: list
+    edits: list  # (old lines, new lines)
+
+
+def read_wrong(path):
+    head, _, rest = path.read_text().partition("\n---\n")
+    says = re.findall(r"^says: (.+)$", head, re.MULTILINE)
+    edits = []
+    for edit in rest.rstrip("\n").split("\n===\n---\n"):
+        old, plus, new = ("\n" + edit + "\n").partition("\n+++\n")
+        if not plus:
+            raise Problem(f"{path}: there is no line +++")
+        edits.append((old.strip("\n").split("\n"), new.strip("\n").split("\n") if new.strip() else []))
+    if not says or not head.startswith("#"):
+        raise Problem(f"{path}: it begins with what is believed (# ...), and what the test says:")
+    return Wrong(path.stem, path.stem.split("-")[0], says, edits)
+
+
+def apply(wrong, course, exercise):
+    """{path: text} of the files that the wrong solution changes."""
+    changed = {}
+    for old, new in wrong.edits:
+        wanted = [teacher.plain(line) for line in old]  # comments may be worded anew
+        places = []
+        for region in exercise.regions:
+            text = changed.get(region.path, course.source(exercise.chapter, region.path))
+            lines = text.split("\n")
+            inside = [n for n in range(len(lines)) if in_region(lines, n, exercise.number)]
+            for n in inside:
+                if [teacher.plain(line) for line in lines[n:n + len(wanted)]] == wanted:
+                    places.append((region.path, n, lines))
+        places = list({(path, n): (path, n, lines) for path, n, lines in places}.values())
+        if len(places) != 1:
+            raise Problem(f"wrong/{wrong.name}.txt: its lines stand in the regions of "
+                          f"{exercise.number} {len(places)} times, not once: {wanted[0]}")
+        path, n, lines = places[0]
+        indent = re.match(" *", lines[n])[0]
+        lines[n:n + len(wanted)] = [indent + line for line in new]
+        changed[path] = "\n".join(lines)
+    return changed
+
+
+def in_region(lines, n, number):
+    for line in reversed(lines[:n]):
+        if f"EXERCISE BEGIN {number} " in line:
+            return True
+        if "EXERCISE END " in line:
+            return False
+    return False
+
+
+class Verification:
+    def __init__(self, course, chosen):
+        self.course = course
+        self.chapters = [chapter for chapter in course.files
+                         if not chosen or chapter.split("-")[0] in chosen.split(",")]
+        self.troubles = []
+        self.scratch = pathlib.Path(tempfile.mkdtemp(prefix="exercises-"))
+        self.depends = {}  # exercise -> the marked files that its tests and its server include
+
+    def trouble(self, text):
+        self.troubles.append(text)
+        print(f"  WRONG  {text}", flush=True)
+
+    def step(self, text):
+        print(text, flush=True)
+
+    # --- Variants of a chapter -----------------------------------------------------------------
+
+    def variant(self, chapter, name, text_of):
+        """A folder with the chapter's marked files; `text_of(path)` gives them."""
+        folder = self.scratch / name / chapter
+        for path in self.course.files[chapter]:
+            place = folder / path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(text_of(path))
+        return folder
+
+    def results(self, chapter, name, text_of, exercises):
+        """{number: [Result]} of a variant."""
+        folder = self.variant(chapter, name, text_of)
+        workshop = Workshop(self.course, chapter, folder, f"verify/{chapter}/{name}", name)
+        built = workshop.build(exercises)
+        if name == "reference":
+            self.remember(chapter, workshop, exercises)
+        found = {}
+        for exercise in exercises:
+            program = built[exercise.number]
+            if isinstance(program, BuildFailed):
+                found[exercise.number] = [judge.Result(c, "BUILD", str(program))
+                                          for c in exercise.cases]
+            else:
+                found[exercise.number] = [judge.run(program, c, workshop) for c in exercise.cases]
+        shutil.rmtree(workshop.folder.parent, ignore_errors=True)
+        return found
+
+    def remember(self, chapter, workshop, exercises):
+        """Which marked files each exercise's programs are made of."""
+        folder = f"{workshop.tree}/chapters/{chapter}/"
+        inside = {}
+        for note in (workshop.folder / "obj").glob("*.json"):
+            inputs = json.loads(note.read_text())["inputs"]
+            inside[next(iter(inputs))] = {path[len(folder):] for path in inputs
+                                          if path.startswith(folder)}
+        server = inside.get(folder + "main.cpp", set())
+        for exercise in exercises:
+            files = set().union(*(inside.get(str(file), set()) for file in exercise.test_files))
+            self.depends[exercise.number] = files | (server if exercise.needs_server else set())
+
+    def many(self, jobs):
+        """Runs (function, arguments...) two at a time: compiling takes longest."""
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            for future in [pool.submit(*job) for job in jobs]:
+                try:
+                    future.result()
+                except Problem as problem:
+                    self.trouble(str(problem))
+
+    # --- What is proved ------------------------------------------------------------------------
+
+    def run(self):
+        exercises = [e for chapter in self.chapters for e in self.course.of_chapter(chapter)]
+        self.step(f"{len(exercises)} exercises, {sum(len(e.cases) for e in exercises)} tests")
+        for exercise in exercises:
+            self.complete(exercise)
+        self.step("the reference passes")
+        self.many([(self.reference, chapter) for chapter in self.chapters])
+        self.step("the skeleton compiles (" + ", ".join(compilers()) + "), and each test says TODO")
+        self.many([(self.skeleton, chapter) for chapter in self.chapters])
+        self.many([(self.other_compilers, chapter) for chapter in self.chapters])
+        regions = [(chapter, region) for chapter in self.chapters
+                   for regions in self.course.files[chapter].values() for region in regions]
+        self.step(f"{len(regions)} regions, each blanked alone")
+        self.many([(self.hole, *one) for one in regions])
+        wrong = [w for w in self.wrong_solutions() if w.number in {e.number for e in exercises}]
+        self.step(f"{len(wrong)} wrong solutions, each caught")
+        self.many([(self.caught, one) for one in wrong])
+        self.step("a hand-out has no answers")
+        for chapter in self.chapters:
+            self.no_answers(chapter)
+
+    def complete(self, exercise):
+        if not exercise.cases:
+            self.trouble(f"{exercise.number} has no tests: TEST_CASE(\"{exercise.number} ...\")")
+        if len(exercise.hints) < 2:
+            self.trouble(f"{exercise.number} has {len(exercise.hints)} hints; two at least")
+        if exercise.number not in self.course.points:
+            self.trouble(f"{exercise.number} has no line in tests/exercises/points.txt")
+        if not any(w.number == exercise.number for w in self.wrong_solutions()):
+            self.trouble(f"{exercise.number} has no wrong solution in tests/exercises/wrong/")
+        page = self.course.root / "docs" / f"{exercise.chapter}.md"
+        if not page.exists() or f"check-{exercise.number}" not in page.read_text():
+            self.trouble(f"{exercise.number} is not on its page, docs/{exercise.chapter}.md")
+
+    def wrong_solutions(self):
+        folder = self.course.root / "tests/exercises/wrong"
+        return [read_wrong(path) for path in sorted(folder.glob("*.txt"))]
+
+    def reference(self, chapter):
+        exercises = self.course.of_chapter(chapter)
+        text = lambda path: self.course.source(chapter, path)
+        for number, results in self.results(chapter, "reference", text, exercises).items():
+            for result in results:
+                if not result.passed:
+                    self.trouble(f"{number} the reference: {result.verdict} {result.case.title}\n"
+                                 + judge.folded(result.words, "      "))
+
+    def skeleton(self, chapter):
+        exercises = self.course.of_chapter(chapter)
+        text = lambda path: self.course.skeleton(chapter, path)
+        found = self.results(chapter, "skeleton", text, exercises)
+        for exercise in exercises:
+            expected = "FAIL" if exercise.repair else "TODO"
+            for result in found[exercise.number]:
+                if result.verdict != expected:
+                    self.trouble(f"{exercise.number} the skeleton: {result.verdict}, not {expected}:"
+                                 f" {result.case.title}\n" + judge.folded(result.words, "      "))
+
+    def other_compilers(self, chapter):
+        folder = self.variant(chapter, "compilers", lambda path: self.course.skeleton(chapter, path))
+        for compiler in compilers():
+            workshop = Workshop(self.course, chapter, folder, f"verify/{chapter}/{compiler}",
+                                "skeleton", compiler, werror=True)
+            built = workshop.build(self.course.of_chapter(chapter))
+            for number, program in built.items():
+                if isinstance(program, BuildFailed):
+                    self.trouble(f"{number} the skeleton, with {compiler}: {str(program)[:2000]}")
+            shutil.rmtree(workshop.folder.parent, ignore_errors=True)
+
+    def hole(self, chapter, region):
+        order = [e.number for e in self.course.of_chapter(chapter)]
+        at = order.index(region.number)
+        # A test that does not even include the file cannot tell the difference.
+        exercises = [e for e in self.course.of_chapter(chapter)[:at + 1]
+                     if e.number == region.number or region.path in self.depends[e.number]]
+        blank = lambda other: other is region
+        text = lambda path: self.course.skeleton(chapter, path, blank)
+        name = f"hole-{region.number}-{pathlib.Path(region.path).stem}-{region.first}"
+        found = self.results(chapter, name, text, exercises)
+        where = f"{region.path}:{region.first + 1} (exercise {region.number}) blanked"
+        if all(result.passed for result in found[region.number]):
+            self.trouble(f"{where}: no test of {region.number} notices")
+        for number in order[:at]:
+            for result in found.get(number, []):
+                if not result.passed:
+                    self.trouble(f"{where}: a test of {number} needs it: {result.case.title}")
+
+    def caught(self, wrong):
+        exercise = self.course.exercise(wrong.number)
+        changed = apply(wrong, self.course, exercise)
+        text = lambda path: changed.get(path) or self.course.source(exercise.chapter, path)
+        results = self.results(exercise.chapter, f"wrong-{wrong.name}", text, [exercise])
+        failed = [r for r in results[exercise.number] if not r.passed]
+        flat = [" ".join(r.words.split()) for r in failed]
+        if not failed:
+            self.trouble(f"wrong/{wrong.name}.txt passes every test of {wrong.number}")
+        elif failed[0].verdict == "BUILD":
+            self.trouble(f"wrong/{wrong.name}.txt does not compile:\n{failed[0].words[:1500]}")
+        elif not any(all(said in words for said in wrong.says) for words in flat):
+            told = "\n".join(judge.folded(f"{r.verdict} {r.case.title}\n{r.words}", "      ")
+                             for r in failed)
+            self.trouble(f"wrong/{wrong.name}.txt is caught, but nobody says \"{wrong.says[0]}\":\n"
+                         + told)
+
+    def no_answers(self, chapter):
+        out = self.scratch / f"handout-{chapter}"
+        teacher.make_handout(self.course, out, chapter.split("-")[0])
+        for path, line in teacher.answers_in(self.course, out, chapter.split("-")[0]):
+            self.trouble(f"a hand-out from {chapter[:2]} on has an answer: {path}: {line}")
+
+
+def main(course, options):
+    if course.held_back_from != "99":
+        raise Problem("this is a hand-out: its exercises are verified where their answers are")
+    os.environ.setdefault("PATIENCE", "3")  # a busy machine must not look like a wrong solution
+    verification = Verification(course, options.get("CH", ""))
+    try:
+        verification.run()
+    finally:
+        shutil.rmtree(verification.scratch, ignore_errors=True)
+        shutil.rmtree(course.root / "build/exercises/verify", ignore_errors=True)
+    count = len(verification.troubles)
+    print(f"\n{count} wrong" if count else "\nThe exercises can be trusted.")
+    return 1 if count else 0

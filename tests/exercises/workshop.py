@@ -1,0 +1,269 @@
+"""Builds what an exercise needs, from a tree of links in which one chapter is somebody else's.
+
+    build/exercises/NAME/tree/common          -> common
+                              tests           -> tests
+                              chapters/04-... -> the reference
+                              chapters/05-callback-loop/timer_queue.hpp -> work/05-callback-loop/...
+
+The tree is the only include path. So what is missing in work/ is missing, and never silently the
+reference; workshop.missing() says so before anything is built.
+"""
+
+import concurrent.futures
+import hashlib
+import json
+import os
+import pathlib
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import threading
+
+from course import Problem
+
+COMPILE_SECONDS = 120
+COMPILE_MEMORY = 4 << 30
+FLAGS = ["-std=c++20", "-g", "-Wall", "-Wextra", "-Wpedantic", "-Wno-unused",
+         "-Wno-unused-parameter", "-foptimize-sibling-calls", "-pthread"]
+JOBS = max(2, os.cpu_count() or 1)
+HOSTILE_INCLUDE = re.compile(r'^\s*#\s*(?:include|embed)\w*\s*[<"](?:/|[^>"]*\.\.)', re.MULTILINE)
+
+
+class BuildFailed(Exception):
+    """The text is for the author of the code: what the compiler said, or which file is missing."""
+
+
+def digest(path):
+    try:
+        return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
+    except OSError:
+        return ""
+
+
+def compilers():
+    return [name for name in ("g++", "clang++-19", "clang++") if shutil.which(name)][:2]
+
+
+class Workshop:
+    """`sources` is the folder with the chapter's marked files; `shown` what messages call it."""
+
+    def __init__(self, course, chapter, sources, name, shown=None, compiler=None, optimise="-O0",
+                 werror=False):
+        self.course = course
+        self.chapter = chapter
+        self.sources = pathlib.Path(sources)
+        self.shown = shown or str(self.sources)
+        self.compiler = compiler or os.environ.get("CXX") or "g++"
+        self.sanitize = os.environ.get("SANITIZE", "")
+        self.flags = [optimise, *FLAGS] + (["-Werror"] if werror else [])
+        if self.sanitize:
+            self.flags += [f"-fsanitize={self.sanitize}", "-fno-sanitize-recover=all",
+                           "-fno-omit-frame-pointer"]
+        variant = "-".join([pathlib.Path(self.compiler).name, optimise[1:]]
+                           + ([self.sanitize.replace(",", "-")] if self.sanitize else []))
+        base = course.root / "build" / "exercises"
+        self.folder = base / name / variant
+        self.shared = base / "shared" / variant
+        self.tree = base / name / "tree"
+        self.warnings = ""
+
+    # --- The tree ------------------------------------------------------------------------------
+
+    def missing(self):
+        """The marked files that are not there."""
+        return [path for path in self.course.files.get(self.chapter, {})
+                if not (self.sources / path).is_file()]
+
+    def lay_out(self):
+        """Makes the tree anew; links are cheap."""
+        shutil.rmtree(self.tree, ignore_errors=True)
+        root = self.course.root
+        (self.tree / "chapters").mkdir(parents=True)
+        for name in ("common", "tests"):
+            (self.tree / name).symlink_to(root / name)
+        for chapter in self.course.chapters:
+            target = root / "chapters" / chapter
+            own = root / "work" / chapter
+            if chapter == self.chapter:
+                self.link(target, self.sources)
+            elif self.course.held_back(chapter) and own.is_dir():
+                self.link(target, own)  # a hand-out has no reference of it: the learner's own
+            else:
+                (self.tree / "chapters" / chapter).symlink_to(target)
+
+    def link(self, reference, sources):
+        """The chapter's marked files, and files of the learner's own, from `sources`."""
+        folder = self.tree / "chapters" / reference.name
+        marked = self.course.files.get(reference.name, {})
+        found = {}
+        for path in reference.rglob("*"):
+            inside = str(path.relative_to(reference))
+            if path.is_file() and inside not in marked:
+                found[inside] = path
+        for path in sources.rglob("*"):
+            inside = str(path.relative_to(sources))
+            if path.is_file() and (inside in marked or inside not in found):
+                found[inside] = path
+        for inside, path in found.items():
+            place = folder / inside
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.symlink_to(path.resolve())
+
+    # --- Compiling -----------------------------------------------------------------------------
+
+    def run(self, command):
+        """Returns what the compiler said. Raises BuildFailed."""
+        def limits():
+            resource.setrlimit(resource.RLIMIT_AS, (COMPILE_MEMORY, COMPILE_MEMORY))
+
+        process = subprocess.Popen(
+            command, cwd=self.course.root, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True,
+            preexec_fn=None if self.sanitize else limits)
+        try:
+            said, _ = process.communicate(timeout=COMPILE_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            raise BuildFailed(f"the compiler was ended after {COMPILE_SECONDS} s") from None
+        said = self.translate(said)
+        if process.returncode != 0:
+            raise BuildFailed(said.strip() or f"{command[0]} failed: status {process.returncode}")
+        return said
+
+    def translate(self, said):
+        """Names the files as their author knows them, and not as links in a tree."""
+        said = said.replace(f"{self.tree}/chapters/{self.chapter}/", f"{self.shown}/")
+        said = said.replace(f"{self.tree}/", "")
+        return said.replace(f"{self.course.root}/", "")
+
+    def compile(self, source, folder, include):
+        """Compiles unless nothing that it includes has changed. Returns the object file."""
+        source = pathlib.Path(source)
+        name = re.sub(r"[^\w.-]", "_", str(source).replace(str(self.course.root), "").strip("/"))
+        made = folder / (name + ".o")
+        note = folder / (name + ".json")
+        command = [self.compiler, *self.flags, f"-I{include}", "-c", str(source)]
+        if made.exists() and note.exists():
+            known = json.loads(note.read_text())
+            if known["command"] == command and all(
+                    digest(path) == value for path, value in known["inputs"].items()):
+                self.warnings += known["warnings"]
+                return made
+        folder.mkdir(parents=True, exist_ok=True)
+        mark = f"{os.getpid()}-{threading.get_ident()}"  # somebody else may be making the same
+        new, depends = folder / f"{name}.{mark}.o", folder / f"{name}.{mark}.d"
+        note.unlink(missing_ok=True)
+        maps = [f"-ffile-prefix-map={self.tree}/chapters/{self.chapter}={self.shown}",
+                f"-ffile-prefix-map={self.tree}/=", f"-ffile-prefix-map={self.course.root}/="]
+        try:
+            said = self.run([*command, "-o", str(new), *maps, "-MMD", "-MF", str(depends)])
+            listed = depends.read_text().replace("\\\n", " ").split(":", 1)[1].split()
+            new.replace(made)
+        finally:
+            new.unlink(missing_ok=True)
+            depends.unlink(missing_ok=True)
+        note.write_text(json.dumps({"command": command, "warnings": said,
+                                    "inputs": {path: digest(path) for path in listed}}))
+        self.warnings += said
+        return made
+
+    def link_program(self, objects, program):
+        program.parent.mkdir(parents=True, exist_ok=True)
+        key = json.dumps({str(path): digest(path) for path in objects})
+        note = program.with_suffix(".key")
+        if not (program.exists() and note.exists() and note.read_text() == key):
+            note.unlink(missing_ok=True)
+            extra = [f"-fsanitize={self.sanitize}"] if self.sanitize else []
+            self.run([self.compiler, "-pthread", *extra, *map(str, objects), "-o", str(program)])
+            note.write_text(key)
+        return program
+
+    def check_files(self):
+        gone = self.missing()
+        if gone:
+            raise BuildFailed(f"{self.shown}/{gone[0]} is missing"
+                              + (f", and {len(gone) - 1} more" if len(gone) > 1 else ""))
+        for path in self.course.files.get(self.chapter, {}):
+            text = (self.sources / path).read_text(errors="replace")
+            if HOSTILE_INCLUDE.search(text):
+                raise BuildFailed(f'{self.shown}/{path}: an #include names files from the root of '
+                                  'the course ("common/error.hpp"), never by ".." or "/"')
+
+    def build(self, exercises):
+        """Builds the tests of these exercises of the chapter, and its server where they need it.
+
+        Returns {number: program or BuildFailed}.
+        """
+        self.warnings = ""
+        if not exercises:
+            return {}
+        try:
+            self.check_files()
+        except BuildFailed as failure:
+            return {exercise.number: failure for exercise in exercises}
+        self.lay_out()
+        root = self.course.root
+        with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
+            main = pool.submit(self.compile, root / "tests/support/main.cpp",
+                               self.shared / "obj", root)
+            faults = pool.submit(self.build_faults)
+            server = None
+            if any(exercise.needs_server for exercise in exercises):
+                server = pool.submit(self.build_server)
+            tests = {}
+            for exercise in exercises:
+                for file in exercise.test_files:
+                    if file not in tests:
+                        tests[file] = pool.submit(self.compile, file, self.folder / "obj", self.tree)
+            built = {}
+            for exercise in exercises:
+                try:
+                    objects = [tests[file].result() for file in exercise.test_files]
+                    program = self.folder / "tests" / exercise.number
+                    built[exercise.number] = self.link_program([*objects, main.result()], program)
+                    faults.result()
+                    if exercise.needs_server:
+                        server.result()
+                except BuildFailed as failure:
+                    built[exercise.number] = failure
+        return built
+
+    def build_server(self):
+        objects = [self.compile(self.tree / "chapters" / self.chapter / "main.cpp",
+                                self.folder / "obj", self.tree)]
+        return self.link_program(objects, self.folder / self.chapter)
+
+    def build_faults(self):
+        """tests/support/faults.so, which server processes are started with."""
+        source = self.course.root / "tests/support/faults.cpp"
+        made = self.shared / "faults.so"
+        note = made.with_suffix(".key")
+        key = digest(source) + digest(source.with_suffix(".hpp"))
+        if not (made.exists() and note.exists() and note.read_text() == key):
+            made.parent.mkdir(parents=True, exist_ok=True)
+            new = made.with_name(f"faults-{os.getpid()}-{threading.get_ident()}.so")
+            self.run([self.compiler, "-std=c++20", "-O1", "-fPIC", "-shared", str(source), "-o",
+                      str(new), "-ldl"])
+            new.replace(made)
+            note.write_text(key)
+        place = self.folder / "tests" / "faults.so"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.unlink(missing_ok=True)
+        place.symlink_to(made)
+
+    def fingerprint(self, program):
+        """Of all that a result depends on: a result is believed again as long as this is the same."""
+        server = self.folder / self.chapter
+        faults = self.folder / "tests" / "faults.so"
+        return hashlib.sha256("".join(map(digest, (program, server, faults))).encode()).hexdigest()
+
+
+def writable(folder):
+    """Raises Problem where nothing can be built."""
+    try:
+        pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Problem(f"cannot write to {folder}: {error.strerror}") from None
