@@ -1,0 +1,12 @@
+import DefaultTheme from 'vitepress/theme'
+import Diagram from './Diagram.vue'
+import Stepper from './Stepper.vue'
+import './style.css'
+
+export default {
+  extends: DefaultTheme,
+  enhanceApp({ app }) {
+    app.component('Diagram', Diagram)
+    app.component('Stepper', Stepper)
+  }
+}
