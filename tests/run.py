@@ -229,7 +229,7 @@ def main():
     parser.add_argument("--table", action="store_true",
                         help="only the service tests; prints behaviours and servers as a table")
     parser.add_argument("--python", help=argparse.SUPPRESS)
-    parser.add_argument("--results", help=argparse.SUPPRESS)
+    parser.add_argument("--results", default=os.devnull, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.python:
         return run_python_suite(options.python, options.results)

@@ -95,7 +95,9 @@ class RightServer(Crowd):
         self.server("")
         run = self.crowd("03", LC_ALL="C", PYTHONIOENCODING="ascii")
         self.assertEqual((run.returncode, run.stderr), (0, ""), run.stdout)
-        self.assertRegex(run.stdout, r"(?m)^talker 5 +[#o-]{10}")
+        # On a busy machine the crowd itself may miss a column (".").
+        self.assertRegex(run.stdout, r"(?m)^talker 5 +[#o][#o.-]{9}")
+        self.assertTrue(run.stdout.isascii(), run.stdout)
         self.expect_width(run.stdout)
 
     def test_gets_a_trace_whose_slices_of_one_client_do_not_overlap(self) -> None:
