@@ -73,7 +73,9 @@ def sandbox(folder):
     (root / "tests/exercises").mkdir()
     (root / "tests/exercises/points.txt").write_text("01.1 10\n01.2 5\n")
     (root / "docs").mkdir()
-    (root / "docs/01-small.md").write_text("# Small\n\n```cpp\nconst int doubled_number = n + n;\n```\n")
+    (root / "docs/01-small.md").write_text(
+        "# Small\n\n<details><summary>Try it first: exercise 01.1. Then open this</summary>\n\n"
+        "```cpp\nconst int doubled_number = n + n;\n```\n</details>\n\nMore.\n")
     shutil.copytree(ROOT / "common", root / "common")
     return root
 
@@ -288,7 +290,9 @@ class Teaching(InTemporaryFolder):
         self.assertEqual(status, 0, said)
         self.assertEqual(teacher.answers_in(course, out, "01"), [])
         self.assertIn("HINT", (out / "chapters/01-small/small.hpp").read_text())
-        self.assertIn("yours to write", (out / "docs/01-small.md").read_text())
+        page = (out / "docs/01-small.md").read_text()
+        self.assertIn("yours to write", page)
+        self.assertNotIn("<details>", page, "a fold in which nothing is left")
         self.assertIn("is not empty", self.tool(root, "handout", f"OUT={out}")[1])
         self.tool(out, "start", "01")
         self.assertEqual((out / "work/01-small/small.hpp").read_text(),

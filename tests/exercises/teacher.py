@@ -100,6 +100,12 @@ def answer_lines(course, first):
     return long_enough - outside
 
 
+YOURS = "*This code is yours to write: see the exercises below.*"
+# A fold in which nothing is left but that.
+EMPTY_FOLD = re.compile(r"<details><summary>Try it first[^\n]*</summary>\n\n"
+                        rf"({re.escape(YOURS)}\n)(?:\n{re.escape(YOURS)}\n)*</details>\n")
+
+
 def without_answers(text, secret, holes):
     """A page whose code blocks with answers, and folds around them, are left out."""
     lines, kept, at = text.split("\n"), [], 0
@@ -118,14 +124,15 @@ def without_answers(text, secret, holes):
         if any(plain(line) in secret for line in block):
             if directive:
                 kept.pop()
-            kept.append("*This code is yours to write: see the exercises below.*")
+            kept.append(YOURS)
         elif shows_hole:  # it has changed, or will: the page keeps it as it is here
             kept[-1] = "<!-- code: [manual: part of an exercise] -->"
             kept += block
         else:
             kept += block
         at = end + 1
-    return "\n".join("" if plain(line) in secret else line for line in kept)
+    text = "\n".join("" if plain(line) in secret else line for line in kept)
+    return EMPTY_FOLD.sub(r"\1", text)
 
 
 def answers_in(course, out, first):
