@@ -34,6 +34,15 @@ void skip(const std::string& why);
 /// Sleeps until the condition holds. Fails the test when that does not happen: "waited for WHAT".
 void wait_until(const std::string& what, const std::function<bool()>& condition);
 
+/// ThreadSanitizer adds a thread of its own to a program with threads; it wakes up now and then.
+#if defined(__SANITIZE_THREAD__)
+inline constexpr bool thread_sanitizer = true;
+#elif defined(__has_feature)
+inline constexpr bool thread_sanitizer = __has_feature(thread_sanitizer);
+#else
+inline constexpr bool thread_sanitizer = false;
+#endif
+
 /// The text in quotes, readable also where it is long or binary: 'ab\n... (5000 bytes)'.
 std::string quoted(std::string_view text);
 
