@@ -122,7 +122,7 @@ serve-threads: $(B)/01-threads
 	@exec $< --port $(PORT)
 
 serve-%: FORCE
-	@$(if $(WORK),exec $(exercises) serve $* PORT=$(PORT) ARGS="$(ARGS)",$(if $(call chapter_of,$*),$(MAKE) -s $(call programs_of,$*) && \
+	@$(if $(WORK),exec env $(exercises) serve $* PORT=$(PORT) ARGS="$(ARGS)",$(if $(call chapter_of,$*),$(MAKE) -s $(call programs_of,$*) && \
 	  exec $(B)/$(call chapter_of,$*) --port $(PORT) $(ARGS),$(call no_chapter,$*)))
 
 step-%: FORCE
