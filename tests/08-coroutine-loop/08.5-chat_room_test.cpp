@@ -162,18 +162,27 @@ public:
     }
 
     /// What `guest` has heard since this was last asked must be `expected`.
-    void expect(Guest& guest, const std::string& expected, std::string_view why = "") {
+    void expect(Guest& guest, const std::string& expected, const std::string& why = "") {
         settle();
         const std::string heard = std::exchange(guest.heard, "");
-        REQUIRE_MESSAGE(heard == expected, guest.name, " should have heard:", shown(expected),
-                        "\nbut heard:", shown(heard), "\n", why);
-        story_ << "\n  - " << guest.name << " hears that";
+        const bool as_it_should = heard == expected;
+        REQUIRE_MESSAGE(as_it_should, guest.name, " should have heard:", shown(expected),
+                        "\nbut heard:", shown(heard), "\n", why, sleepers());
+        story_ << "\n  - " << guest.name << " heard what was to be heard";
     }
 
     /// The test has seen enough of what was heard so far.
     void forget() {
         settle();
         for (Guest& guest : guests_) guest.heard.clear();
+    }
+
+    /// While nobody speaks, those who sleep can only want to look again.
+    [[nodiscard]] std::string sleepers() const {
+        if (loop->sleeping() == 0) return "";
+        return std::to_string(loop->sleeping()) +
+               " tasks sleep now, and will look again later: "
+               "who waits for a line should be woken by it";
     }
 
     [[nodiscard]] std::string story() const { return "what was done:" + story_.str(); }
@@ -234,6 +243,18 @@ Log read_lines(std::vector<std::string> pieces) {
     return lines;
 }
 
+void expect_lines(const Log& pieces, const Log& expected, const std::string& why) {
+    const auto text = [](const Log& lines) {
+        std::string all;
+        for (const std::string& line : lines) all += "\n    " + support::quoted(line);
+        return all.empty() ? "\n    (none)" : all;
+    };
+    const Log lines = read_lines(pieces);
+    const bool as_it_should = lines == expected;
+    REQUIRE_MESSAGE(as_it_should, why, ".\nThe lines should be:", text(expected),
+                    "\nbut are:", text(lines));
+}
+
 }  // namespace
 
 TEST_CASE("08.5 a line is what ends with LF, however the bytes arrive") {
@@ -242,25 +263,23 @@ TEST_CASE("08.5 a line is what ends with LF, however the bytes arrive") {
     Log bytes;
     for (const char byte : sent) bytes.emplace_back(1, byte);
     INFO("lines by LF or CR LF, two of them empty, one with ESC and DEL, and then the end");
-    CHECK_MESSAGE(read_lines({sent}) == expected, "all of it came in one read");
-    CHECK_MESSAGE(read_lines(bytes) == expected,
-                  "each byte came alone. A read is not a line: it gives what has arrived");
-    CHECK_MESSAGE(read_lines({"hel", "lo\n\nhow are\r", "\nyou?\n\r\n\x1b[2Jx\x7f\n"}) == expected,
-                  "it came in three reads, one of which ended between CR and LF");
-    CHECK_MESSAGE(read_lines({"said\nnot sa", "id"}) == Log{"said"},
-                  "the end came in the middle of a line: that line was not said");
+    expect_lines({sent}, expected, "all of it came in one read");
+    expect_lines({"hel", "lo\n\nhow are\r", "\nyou?\n\r\n\x1b[2Jx\x7f\n"}, expected,
+                 "it came in three reads. A read is not a line: it gives what has arrived");
+    expect_lines(bytes, expected, "each byte came alone");
+    expect_lines({"said\nnot sa", "id"}, {"said"},
+                 "the end came in the middle of a line: that line was not said");
 }
 
 TEST_CASE("08.5 a line that is too long comes in pieces, and before its end") {
     const std::string piece(LineReader::longest, 'x');
-    CHECK_MESSAGE(read_lines({piece + "\n"}) == Log{piece}, "512 bytes and LF are one line");
-    CHECK_MESSAGE((read_lines({piece + "y\n"}) == Log{piece, "y"}), "513 bytes and LF are two");
-    CHECK_MESSAGE((read_lines({piece, "\nz\n"}) == Log{piece, "z"}),
-                  "512 bytes, later LF: one line");
-    INFO("513 bytes came without LF, seven times, and then the end");
-    const std::size_t count = read_lines(Log(7, piece + "x")).size();
-    CHECK_MESSAGE(count == 7, "7 whole pieces of 512 bytes should have been given; it was ", count,
-                  ". Who waits for an LF that never comes keeps all that comes before it");
+    INFO("the longest line has 512 bytes, without its LF");
+    expect_lines({piece + "\n"}, {piece}, "512 bytes and LF are one line");
+    expect_lines({piece, "\nz\n"}, {piece, "z"}, "512 bytes, and LF in the next read: one line");
+    expect_lines(Log(3, piece + "x"), {piece, 'x' + piece.substr(1), 'x' + piece.substr(1)},
+                 "three times 513 bytes came, no LF, then the end: three pieces. Who waits for an "
+                 "LF that never comes keeps all that comes before it");
+    expect_lines({piece + "y\n"}, {piece, "y"}, "513 bytes and LF are two lines");
 }
 
 TEST_CASE("08.5 everybody hears everybody, and who joins and who leaves") {
@@ -298,10 +317,10 @@ TEST_CASE("08.5 all hear the same, in the same order") {
     evening.settle();
     CHECK_MESSAGE(lines_of(ada.heard).size() == 9,
                   "ada should have heard 9 lines, and heard:", shown(ada.heard));
-    CHECK_MESSAGE(ada.heard == bob.heard, "ada heard:", shown(ada.heard),
-                  "\nbut bob:", shown(bob.heard));
-    CHECK_MESSAGE(ada.heard == eve.heard, "ada heard:", shown(ada.heard),
-                  "\nbut eve:", shown(eve.heard));
+    const bool bob_too = bob.heard == ada.heard;
+    const bool eve_too = eve.heard == ada.heard;
+    CHECK_MESSAGE(bob_too, "ada heard:", shown(ada.heard), "\nbut bob:", shown(bob.heard));
+    CHECK_MESSAGE(eve_too, "ada heard:", shown(ada.heard), "\nbut eve:", shown(eve.heard));
 }
 
 TEST_CASE("08.5 a name can be used, and nobody else has it") {
@@ -358,17 +377,18 @@ TEST_CASE("08.5 who says much at once is heard, and others are heard in between"
     evening.says(bob, "may I?\n");
     evening.settle();
     Log lines = lines_of(bob.heard);
-    CHECK_MESSAGE(lines.size() == 1001, "ada said 1000 lines and bob one. Bob, who reads all the ",
-                  "time, should have heard 1001; he heard ", lines.size(), ":", shown(bob.heard),
-                  "\nAfter each line, let the others have their turn: sleep_for(0)");
     const auto asked = std::ranges::find(lines, "bob: may I?") - lines.begin();
-    CHECK_MESSAGE(asked < 100,
-                  "bob's line should not have to wait until ada has said all of hers; "
-                  "it came after ",
-                  asked, " of them");
+    CHECK_MESSAGE(asked < 100, "bob's line came after ", asked,
+                  " others. After each line, let the "
+                  "others have their turn: sleep_for(0)");
+    REQUIRE_MESSAGE(lines.size() == 1001,
+                    "ada said 1000 lines and bob one. Bob reads all the time, "
+                    "and should have heard 1001; he heard ",
+                    lines.size(), ":", shown(bob.heard));
     std::erase(lines, "bob: may I?");
     for (std::size_t i = 0; i < lines.size(); ++i) {
-        REQUIRE_MESSAGE(lines[i] == "ada: " + std::to_string(i), "this should have been line ", i);
+        const bool in_order = lines[i] == "ada: " + std::to_string(i);
+        REQUIRE_MESSAGE(in_order, "where line ", i, " should have been: ", lines[i]);
     }
 }
 
@@ -385,7 +405,8 @@ TEST_CASE("08.5 who does not read holds nobody up") {
                   "bob reads all the time, and should have heard 2000 lines; ", "he heard ",
                   lines.size(), ", the last of them:", shown(lines.empty() ? "" : lines.back()),
                   "\nWhoever speaks must not wait until somebody else has read");
-    CHECK_MESSAGE(ada.heard == bob.heard, "ada and bob should have heard the same");
+    const bool the_same = ada.heard == bob.heard;
+    CHECK_MESSAGE(the_same, "ada and bob should have heard the same");
 }
 
 TEST_CASE("08.5 what is kept for who does not read is bounded, and what was missed is said") {
@@ -405,8 +426,8 @@ TEST_CASE("08.5 what is kept for who does not read is bounded, and what was miss
             next += std::stoul("0" + line.substr(13));
             ++notes;
         } else if (line.starts_with("ada: ") && next < 5000) {
-            REQUIRE_MESSAGE(line == "ada: " + numbered(static_cast<int>(next)),
-                            "slow had heard or missed ", next,
+            const bool is_next = line == "ada: " + numbered(static_cast<int>(next));
+            REQUIRE_MESSAGE(is_next, "slow had heard or missed ", next,
                             " lines. The next one it heard was:", shown(line),
                             "\nLines that are dropped must be counted, no others");
             ++next;
@@ -414,10 +435,10 @@ TEST_CASE("08.5 what is kept for who does not read is bounded, and what was miss
         }
     }
     // What is kept, as much again that may be on its way, and what the kernel holds.
-    CHECK_MESSAGE(heard < 2 * ChatRoom::kept + 100, "for who did not read, ", heard, " lines of ",
-                  "5000 were kept, ", heard * numbered(0).size(),
-                  " bytes: there is no bound. Keep ", ChatRoom::kept,
-                  " lines, and drop the oldest");
+    REQUIRE_MESSAGE(heard < 2 * ChatRoom::kept + 100, "for who did not read, ", heard, " lines of ",
+                    "5000 were kept, ", heard * numbered(0).size(),
+                    " bytes: there is no bound. Keep ", ChatRoom::kept,
+                    " lines, and drop the oldest");
     CHECK_MESSAGE(notes > 0, "lines were dropped, and slow was not told: \"* you missed N lines\"");
     CHECK_MESSAGE(next == 5000, "slow heard or missed ", next,
                   " lines of 5000, in the end:", shown(slow.heard));
@@ -507,9 +528,7 @@ TEST_CASE("08.5 while nobody speaks, nobody wakes up") {
     evening.joins("bob");
     evening.comes("somebody");
     evening.settle();
-    CHECK_MESSAGE(evening.loop->sleeping() == 0, "nobody says anything, and ",
-                  evening.loop->sleeping(), " tasks sleep, to look again later. ",
-                  "Who waits for a line should be woken by it");
+    CHECK_MESSAGE(evening.loop->sleeping() == 0, evening.sleepers());
 }
 
 TEST_CASE("08.5 when all have left, nothing of them is left") {
