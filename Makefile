@@ -43,7 +43,7 @@ chapters := $(patsubst chapters/%/main.cpp,%,$(sort $(wildcard chapters/*/main.c
 steps := $(sort $(wildcard chapters/*/steps/*.cpp))
 suites := $(sort $(notdir $(patsubst %/,%,$(dir $(wildcard tests/*/*_test.cpp)))))
 
-programs := $(chapters:%=$(B)/%) $(B)/01-threads
+programs := $(chapters:%=$(B)/%) $(B)/01-threads $(B)/08-chat
 test_programs := $(suites:%=$(B)/tests/%)
 fault_library := $(B)/tests/faults.so
 
@@ -121,8 +121,11 @@ run-%: FORCE need-python
 serve-threads: $(B)/01-threads
 	@exec $< --port $(PORT)
 
+serve-chat: $(if $(WORK),need-python,$(B)/08-chat)
+	@exec $(if $(WORK),env $(exercises) serve chat PORT=$(PORT),$(B)/08-chat --port $(PORT))
+
 serve-%: FORCE
-	@$(if $(WORK),exec $(exercises) serve $* PORT=$(PORT) ARGS="$(ARGS)",$(if $(call chapter_of,$*),$(MAKE) -s $(call programs_of,$*) && \
+	@$(if $(WORK),exec env $(exercises) serve $* PORT=$(PORT) ARGS="$(ARGS)",$(if $(call chapter_of,$*),$(MAKE) -s $(call programs_of,$*) && \
 	  exec $(B)/$(call chapter_of,$*) --port $(PORT) $(ARGS),$(call no_chapter,$*)))
 
 step-%: FORCE
@@ -281,6 +284,9 @@ $(chapters:%=$(B)/%): $(B)/%: $(B)/obj/chapters/%/main.o
 	$(link)
 
 $(B)/01-threads: $(B)/obj/chapters/01-blocking-read/threads.o
+	$(link)
+
+$(B)/08-chat: $(B)/obj/chapters/08-coroutine-loop/exercises/chat.o
 	$(link)
 
 define step_rule

@@ -231,10 +231,11 @@ class Workshop:
                     built[exercise.number] = failure
         return built
 
-    def build_server(self):
-        objects = [self.compile(self.tree / "chapters" / self.chapter / "main.cpp",
+    def build_server(self, source="main.cpp", name=None):
+        """The chapter's server, or another program of the chapter."""
+        objects = [self.compile(self.tree / "chapters" / self.chapter / source,
                                 self.folder / "obj", self.tree)]
-        return self.link_program(objects, self.folder / self.chapter)
+        return self.link_program(objects, self.folder / (name or self.chapter))
 
     def build_faults(self):
         """tests/support/faults.so, which server processes are started with."""
