@@ -2,6 +2,8 @@
 #include <doctest/doctest.h>
 
 #include <coroutine>
+#include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <stdexcept>
 #include <string>
@@ -112,6 +114,27 @@ TEST_CASE("07.1 who awaits goes on when the task is done, and not before") {
     require_done(task);
 }
 
+/// While it lives, an exception that ends the program says why it was thrown to nobody.
+class LastWords {
+public:
+    LastWords() : before_(std::set_terminate(&say)) {}
+    LastWords(const LastWords&) = delete;
+    LastWords& operator=(const LastWords&) = delete;
+    ~LastWords() { std::set_terminate(before_); }
+
+private:
+    [[noreturn]] static void say() {
+        std::puts(
+            "an exception left unhandled_exception(). Below that on the stack stands whoever "
+            "resumed the task, not the one who awaits it: keep it (std::current_exception()), and "
+            "let take() throw it to the right one");
+        std::fflush(stdout);
+        std::abort();
+    }
+
+    std::terminate_handler before_;
+};
+
 TEST_CASE("07.1 a task's exception is thrown by the co_await") {
     auto parent = [](Gate& gate, Log& log) -> Task<> {
         try {
@@ -126,10 +149,8 @@ TEST_CASE("07.1 a task's exception is thrown by the co_await") {
     Log log;
     Gate gate;
     Task<> task = parent(gate, log);
+    const LastWords last_words;
     INFO("parent() awaited a task that waited at a gate and then threw \"no answer\"");
-    INFO(
-        "(what leaves a task comes to its promise's unhandled_exception(). The one below it on "
-        "the stack is whoever resumed it, and that is not the one who awaits it)");
     task.start();
     gate.open();
     require_done(task);
@@ -143,6 +164,7 @@ TEST_CASE("07.1 what nobody catches goes from task to task, up to the first one"
     auto top = [](auto& middle, Gate& gate) -> Task<int> { co_return co_await middle(gate) + 1; };
     Gate gate;
     Task<int> task = top(middle, gate);
+    const LastWords last_words;
     INFO("top() awaited middle(), which awaited a task that threw \"no answer\"");
     task.start();
     gate.open();

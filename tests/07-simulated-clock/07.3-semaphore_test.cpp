@@ -61,7 +61,7 @@ void run(EventLoop& loop) {
     try {
         loop.run();
     } catch (const Deadlock& deadlock) {
-        FAIL("run() says: ", deadlock.what(),
+        FAIL("run() says: ", std::string(deadlock.what()),
              ". All the others are gone, so a permit is lost, or it came back and nobody was made "
              "ready");
     }

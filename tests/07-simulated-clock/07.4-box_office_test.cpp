@@ -74,9 +74,9 @@ TEST_CASE("07.4 who gets no ticket has not paid") {
     INFO("there was one ticket, and three customers came at the same time");
     for (const char* name : {"Anna", "Bert", "Cleo"}) night.add(name, 0);
     night.loop.run();
-    CHECK_MESSAGE(night.paid == 1, "one of them should have paid; it was ", night.paid, ", for ",
+    CHECK_MESSAGE(night.paid == 1, "one of them should have paid; ", night.paid, " did, and ",
                   night.sold(),
-                  " tickets. The ticket must be somebody's before its payment starts");
+                  " got a ticket. The ticket must be somebody's before its payment starts");
     CHECK_MESSAGE(night.log.text() == "Bert:none Cleo:none Anna:ticket",
                   "Bert and Cleo should be told at once, and Anna get the ticket; it was ",
                   night.log.text());
