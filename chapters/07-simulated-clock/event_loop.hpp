@@ -60,7 +60,8 @@ public:
         // HINT Three rules: all who are ready run, first in, first out; only then does the clock
         // HINT+ jump; when nobody sleeps either, it is over, well or badly.
         // HINT WaitList::pop_front() gives you whom to resume. SleepQueue::advance() is the jump,
-        // HINT+ SleepQueue::push() and remove() go to sleep and leave: read their contracts.
+        // HINT+ SleepQueue::push() and remove() go to sleep and leave: read their contracts. A Sleep
+        // HINT+ is a Sleeper, and that a Waiter: its `coroutine` is whom to resume.
         // HINT run(): while there are ready ones, pop one and resume it; then advance(ready_tasks_),
         // HINT+ until that says that nobody sleeps. Who is still in tasks_ then waits for ever:
         // HINT+ throw Deadlock(who_waits()). ~Sleep: remove, if the ticket says that it sleeps.

@@ -82,7 +82,13 @@ TEST_CASE("07.1 the value of a co_await is the task's result") {
     Task<int> task = parent();
     task.start();
     require_done(task);
-    CHECK(outcome_of(task) == "the result 43");
+    const std::string outcome = outcome_of(task);
+    CHECK_MESSAGE(
+        outcome == "the result 43",
+        "the co_await should have been worth 42, and parent()'s result 43; it has ended with ",
+        outcome,
+        ". (A wrong index of the variant? Then nothing was kept: return_value() did not keep it, "
+        "or answer() never ran)");
 }
 
 TEST_CASE("07.1 who awaits goes on when the task is done, and not before") {

@@ -117,6 +117,26 @@ TEST_CASE("07.3 who comes later cannot take what was given back to who waits") {
                   room.log.text(), ". Hand it over: do not put it down for whoever is quicker");
 }
 
+TEST_CASE("07.3 giving a permit back runs nobody: the next one is ready") {
+    auto gives_back = [](EventLoop& loop, Semaphore& semaphore, Log& log) -> Task<> {
+        Semaphore::Permit permit = co_await semaphore.acquire();
+        check(permit);
+        co_await loop.async_sleep(1);
+        permit.reset();
+        log.add("gave-it-back");
+    };
+    EventLoop loop;
+    Semaphore semaphore(loop, 1);
+    Room room;
+    loop.add_task("a", gives_back(loop, semaphore, room.log));
+    loop.add_task("b", visitor(loop, semaphore, room, "b", 1));
+    INFO("a had the only permit, b waited for it. a gave it back, and wrote that into the log");
+    run(loop);
+    CHECK_MESSAGE(room.log.text() == "gave-it-back b", "b should come in later; it was ",
+                  room.log.text(),
+                  ". Whoever calls resume() here runs b in the middle of a's line: make_ready()");
+}
+
 TEST_CASE("07.3 who is destroyed while it waits is out of the queue") {
     EventLoop loop;
     Semaphore semaphore(loop, 1);
