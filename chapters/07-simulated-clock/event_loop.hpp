@@ -60,11 +60,12 @@ public:
         // HINT Three rules: all who are ready run, first in, first out; only then does the clock
         // HINT+ jump; when nobody sleeps either, it is over, well or badly.
         // HINT WaitList::pop_front() gives you whom to resume. SleepQueue::advance() is the jump,
-        // HINT+ SleepQueue::push() and remove() go to sleep and leave: read their contracts. A Sleep
-        // HINT+ is a Sleeper, and that a Waiter: its `coroutine` is whom to resume.
-        // HINT run(): while there are ready ones, pop one and resume it; then advance(ready_tasks_),
-        // HINT+ until that says that nobody sleeps. Who is still in tasks_ then waits for ever:
-        // HINT+ throw Deadlock(who_waits()). ~Sleep: remove, if the ticket says that it sleeps.
+        // HINT+ SleepQueue::push() and remove() go to sleep and leave: read their contracts. A
+        // HINT+ Sleep is a Sleeper, and that is a Waiter: its `coroutine` is whom to resume.
+        // HINT run(): while there are ready ones, pop one and resume it; then
+        // HINT+ advance(ready_tasks_), until that says that nobody sleeps. Who is still in tasks_
+        // HINT+ then waits for ever: throw Deadlock(who_waits()). ~Sleep: remove, if the ticket
+        // HINT+ says that it sleeps.
         while (true) {
             while (!ready_tasks_.empty()) ready_tasks_.pop_front().coroutine.resume();
             if (!sleeping_tasks_.advance(ready_tasks_)) break;

@@ -224,16 +224,8 @@ TEST_CASE("07.1 a thousand awaits, one after the other, leave nothing on the sta
 }
 
 TEST_CASE("07.1 a thousand tasks, each awaiting the next one, need no stack") {
-    struct Down {
-        static Task<int> level(int depth, StackUse& stack) {
-            stack.note();
-            const int below = depth == 1 ? 0 : co_await level(depth - 1, stack);
-            stack.note();
-            co_return below + 1;
-        }
-    };
     StackUse stack;
-    Task<int> task = Down::level(awaits, stack);
+    Task<int> task = tools::level(awaits, stack);
     INFO("level(1000) awaited level(999), and so on; level(1) ended, then level(2), up again");
     task.start();
     require_done(task);

@@ -21,17 +21,9 @@ using simulated::Event;
 using tools::EventLoop;
 using tools::Guest;
 using tools::Log;
+using tools::sleeper;
 using tools::Task;
 using tools::Time;
-
-/// Logs "NAME@TIME" at its start, and after each sleep.
-Task<> sleeper(EventLoop& loop, Log& log, std::string name, std::vector<Time> delays) {
-    log.add(name + "@" + std::to_string(loop.current_time()));
-    for (const Time delay : delays) {
-        co_await loop.async_sleep(delay);
-        log.add(name + "@" + std::to_string(loop.current_time()));
-    }
-}
 
 /// Runs the loop, which may throw Deadlock. Where it never ends, the watchdog says why it should.
 void run(EventLoop& loop) {
@@ -53,14 +45,14 @@ void run(EventLoop& loop, Log& log) {
 TEST_CASE("07.2 the example: who sleeps less is back first, and the clock jumps") {
     EventLoop loop;
     Log log;
-    loop.add_task("Task1", sleeper(loop, log, "Task1", {2}));
-    loop.add_task("Task2", sleeper(loop, log, "Task2", {1}));
+    loop.add_task("Task1", sleeper(loop, log, "Task1@", {2}));
+    loop.add_task("Task2", sleeper(loop, log, "Task2@", {1}));
     INFO("Task1 slept for 2, Task2 for 1; then run()");
     run(loop, log);
     CHECK_MESSAGE(
         log.text() == "Task1@0 Task2@0 Task2@1 Task1@2",
-        "both should start at 0, Task2 be back at 1, Task1 at 2; it was ", log.text(),
-        ". Run all who are ready, then jump (docs/07, \"Yielded signals and the clock\")");
+        "both should start at 0, Task2 be back at 1, Task1 at 2; it was \"", log.text(),
+        "\". Run all who are ready, then jump (docs/07, \"Yielded signals and the clock\")");
     CHECK_MESSAGE(loop.current_time() == 2, "at the end the clock should show 2; it shows ",
                   loop.current_time());
 }
@@ -69,13 +61,13 @@ TEST_CASE("07.2 the clock moves only when nobody is ready") {
     EventLoop loop;
     Log log;
     auto parent = [](EventLoop& loop, Log& log) -> Task<> {
-        loop.add_task("child", sleeper(loop, log, "child", {}));
+        loop.add_task("child", sleeper(loop, log, "child@", {}));
         log.add("parent@" + std::to_string(loop.current_time()));
         co_return;
     };
-    loop.add_task("a", sleeper(loop, log, "a", {1}));
+    loop.add_task("a", sleeper(loop, log, "a@", {1}));
     loop.add_task("parent", parent(loop, log));
-    loop.add_task("b", sleeper(loop, log, "b", {0, 0, 1}));
+    loop.add_task("b", sleeper(loop, log, "b@", {0, 0, 1}));
     INFO("a slept for 1; parent added a task, child; b slept for 0, for 0 again, and for 1");
     run(loop, log);
     CHECK_MESSAGE(log.text() == "a@0 parent@0 b@0 child@0 b@0 b@0 a@1 b@1",
@@ -86,9 +78,9 @@ TEST_CASE("07.2 the clock moves only when nobody is ready") {
 TEST_CASE("07.2 who wakes at the same time runs in the order of going to sleep") {
     EventLoop loop;
     Log log;
-    loop.add_task("a", sleeper(loop, log, "a", {3, 2}));
-    loop.add_task("b", sleeper(loop, log, "b", {5}));
-    loop.add_task("c", sleeper(loop, log, "c", {1, 4}));
+    loop.add_task("a", sleeper(loop, log, "a@", {3, 2}));
+    loop.add_task("b", sleeper(loop, log, "b@", {5}));
+    loop.add_task("c", sleeper(loop, log, "c@", {1, 4}));
     INFO("three tasks slept until 5: b since 0, c since 1, a since 3");
     run(loop, log);
     CHECK_MESSAGE(log.text() == "a@0 b@0 c@0 c@1 a@3 b@5 c@5 a@5",
@@ -98,8 +90,8 @@ TEST_CASE("07.2 who wakes at the same time runs in the order of going to sleep")
 TEST_CASE("07.2 a sleep of 0 takes no time, and lets the others go first") {
     EventLoop loop;
     Log log;
-    loop.add_task("a", sleeper(loop, log, "a", {0, 0}));
-    loop.add_task("b", sleeper(loop, log, "b", {}));
+    loop.add_task("a", sleeper(loop, log, "a@", {0, 0}));
+    loop.add_task("b", sleeper(loop, log, "b@", {}));
     INFO("a slept for 0, twice; b was ready behind it");
     run(loop, log);
     CHECK_MESSAGE(log.text() == "a@0 b@0 a@0 a@0", "b should run during the first sleep; it was ",
@@ -117,7 +109,7 @@ TEST_CASE("07.2 when everybody waits and nobody can wake them, run() says who") 
     Log log;
     loop.add_task("chicken", first(egg, chicken));
     loop.add_task("egg", first(chicken, egg));
-    loop.add_task("farmer", sleeper(loop, log, "farmer", {3}));
+    loop.add_task("farmer", sleeper(loop, log, "farmer@", {3}));
     INFO("chicken waited for egg, egg for chicken; farmer slept for 3 and was done");
     std::string said = "nothing: it returned as if all tasks were finished";
     try {

@@ -54,16 +54,15 @@ Task<> visitor(EventLoop& loop, Semaphore& semaphore, Room& room, std::string na
     co_await loop.async_sleep(stay);
 }
 
-/// Runs the loop. Somebody who waits for ever waits for a permit that is gone, or that is there and
-/// was not given to anybody.
+/// Runs the loop. Nobody should wait for ever.
 void run(EventLoop& loop) {
     support::waiting_for("run() to return");
     try {
         loop.run();
     } catch (const Deadlock& deadlock) {
         FAIL("run() says: ", std::string(deadlock.what()),
-             ". All the others are gone, so a permit is lost, or it came back and nobody was made "
-             "ready");
+             ". Nobody inside has a permit any more: so one is lost, or it came back and nobody "
+             "was made ready, or those who wait stand in no queue");
     }
 }
 
@@ -77,7 +76,7 @@ TEST_CASE("07.3 never more are inside than there are permits, and never fewer th
     INFO("ten tasks came at 0, each to hold one of 3 permits for 2");
     run(loop);
     CHECK_MESSAGE(room.most == 3, "3 should have been inside at the same time; at most it was ",
-                  room.most);
+                  room.most, ". Who goes in has taken one out of free_");
     CHECK_MESSAGE(loop.current_time() == 8,
                   "three at a time, ten should have taken until 8; the clock shows ",
                   loop.current_time());

@@ -63,4 +63,12 @@ private:
     std::uintptr_t highest_ = 0;
 };
 
+/// So many tasks, each awaiting the next one. Its result is their number.
+inline Task<int> level(int depth, StackUse& stack) {
+    stack.note();
+    const int below = depth == 1 ? 0 : co_await level(depth - 1, stack);
+    stack.note();
+    co_return below + 1;
+}
+
 }  // namespace tools

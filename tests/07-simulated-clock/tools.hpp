@@ -3,6 +3,9 @@
 
 #include <doctest/doctest.h>
 
+#include <string>
+#include <vector>
+
 #include "chapters/07-simulated-clock/event_loop.hpp"
 #include "tests/07-simulated-clock/probes.hpp"
 
@@ -10,6 +13,15 @@ namespace tools {
 
 using simulated::EventLoop;
 using simulated::Time;
+
+/// Logs "NAME0" at its start, and after each sleep NAME and the time.
+inline Task<> sleeper(EventLoop& loop, Log& log, std::string name, std::vector<Time> delays) {
+    log.add(name + std::to_string(loop.current_time()));
+    for (const Time delay : delays) {
+        co_await loop.async_sleep(delay);
+        log.add(name + std::to_string(loop.current_time()));
+    }
+}
 
 /// Runs one task on a loop of its own, to the end.
 template <typename MakeTask>
