@@ -56,11 +56,22 @@ public:
     /// Runs until all tasks are finished. Throws Deadlock when some are left that nobody can wake:
     /// they are still there then, and can be woken (by Event::set) before another run().
     void run() {
+        // EXERCISE BEGIN 07.2 the loop and its clock
+        // HINT Three rules: all who are ready run, first in, first out; only then does the clock
+        // HINT+ jump; when nobody sleeps either, it is over, well or badly.
+        // HINT WaitList::pop_front() gives you whom to resume. SleepQueue::advance() is the jump,
+        // HINT+ SleepQueue::push() and remove() go to sleep and leave: read their contracts. A
+        // HINT+ Sleep is a Sleeper, and that is a Waiter: its `coroutine` is whom to resume.
+        // HINT run(): while there are ready ones, pop one and resume it; then
+        // HINT+ advance(ready_tasks_), until that says that nobody sleeps. Who is still in tasks_
+        // HINT+ then waits for ever: throw Deadlock(who_waits()). ~Sleep: remove, if the ticket
+        // HINT+ says that it sleeps.
         while (true) {
             while (!ready_tasks_.empty()) ready_tasks_.pop_front().coroutine.resume();
             if (!sleeping_tasks_.advance(ready_tasks_)) break;
         }
         if (!tasks_.empty()) throw Deadlock(who_waits());
+        // EXERCISE END 07.2
     }
 
     /// What the clock shows: 0 at first.
@@ -145,16 +156,20 @@ public:
     Sleep& operator=(const Sleep&) = delete;
 
     ~Sleep() {
+        // EXERCISE BEGIN 07.2 the loop and its clock
         if (ticket != awake) loop_.sleeping_tasks_.remove(*this);
+        // EXERCISE END 07.2
     }
 
     void await_suspend(std::coroutine_handle<> awaiting) {
+        // EXERCISE BEGIN 07.2 the loop and its clock
         if (delay_ > std::numeric_limits<Time>::max() - loop_.current_time()) {
             throw std::overflow_error("cannot sleep for " + std::to_string(delay_) +
                                       ": the clock does not go that far");
         }
         coroutine = awaiting;
         loop_.sleeping_tasks_.push(*this, loop_.current_time() + delay_);
+        // EXERCISE END 07.2
     }
 
 private:
@@ -163,11 +178,13 @@ private:
 };
 
 inline EventLoop::Sleep EventLoop::async_sleep(Time delay) {
+    // EXERCISE BEGIN 07.2 the loop and its clock
     if (delay < 0) {
         throw std::invalid_argument("cannot sleep for " + std::to_string(delay) +
                                     ": the clock does not run backwards");
     }
     return {*this, delay};
+    // EXERCISE END 07.2
 }
 
 }  // namespace simulated

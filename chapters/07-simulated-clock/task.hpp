@@ -21,7 +21,17 @@ struct FinalAwaiter : std::suspend_always {
     template <typename Promise>
     [[nodiscard]] std::coroutine_handle<> await_suspend(
         std::coroutine_handle<Promise> finished) const noexcept {
+        // EXERCISE BEGIN 07.1 a task that awaits a task
+        // HINT Three steps: the promise keeps what came (return_value, unhandled_exception); the
+        // HINT+ awaiter leaves word who goes on, and starts the task; the end goes on with that
+        // HINT+ one, whose await_resume takes what came.
+        // HINT Whoever returns a handle from await_suspend goes on with that coroutine, in its own
+        // HINT+ place on the stack. Whoever calls resume() stands below it until it comes back.
+        // HINT outcome_ has three states: 0 nothing yet, 1 the result, 2 the exception; fill it
+        // HINT+ with emplace<1> or emplace<2>. take() throws the second (std::rethrow_exception)
+        // HINT+ or moves the first out. `continuation` is set by the Awaiter and used at the end.
         return finished.promise().continuation;
+        // EXERCISE END 07.1
     }
 };
 
@@ -38,14 +48,22 @@ class TaskPromise : public TaskPromiseBase {
 public:
     template <typename Value>
     void return_value(Value&& value) {
+        // EXERCISE BEGIN 07.1 a task that awaits a task
         outcome_.template emplace<1>(std::forward<Value>(value));
+        // EXERCISE END 07.1
     }
 
-    void unhandled_exception() noexcept { outcome_.template emplace<2>(std::current_exception()); }
+    void unhandled_exception() noexcept {
+        // EXERCISE BEGIN 07.1 a task that awaits a task
+        outcome_.template emplace<2>(std::current_exception());
+        // EXERCISE END 07.1
+    }
 
     T take() {
+        // EXERCISE BEGIN 07.1 a task that awaits a task
         if (outcome_.index() == 2) std::rethrow_exception(std::get<2>(outcome_));
         return std::move(std::get<1>(outcome_));
+        // EXERCISE END 07.1
     }
 
 private:
@@ -168,17 +186,21 @@ private:
         /// `parent` is suspended by now. The task starts, by a jump, and will go on with `parent`.
         template <typename Promise>
         std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> parent) noexcept {
-            task_.promise().continuation = parent;
             if constexpr (std::is_base_of_v<TaskPromiseBase, Promise>) {
                 parents_link_ = &parent.promise().awaiting;
                 *parents_link_ = &task_;
             }
+            // EXERCISE BEGIN 07.1 a task that awaits a task
+            task_.promise().continuation = parent;
             return task_.frame();
+            // EXERCISE END 07.1
         }
 
         T await_resume() {
             if (parents_link_ != nullptr) *parents_link_ = nullptr;
+            // EXERCISE BEGIN 07.1 a task that awaits a task
             return static_cast<promise_type&>(task_.promise()).take();
+            // EXERCISE END 07.1
         }
 
     private:

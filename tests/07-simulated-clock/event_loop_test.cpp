@@ -19,19 +19,11 @@ using simulated::Event;
 using tools::EventLoop;
 using tools::Guest;
 using tools::Log;
+using tools::sleeper;
 using tools::Task;
 using tools::Time;
 
 constexpr Time end_of_time = std::numeric_limits<Time>::max();
-
-/// Logs "NAME0" at its start, and after each sleep NAME and the time.
-Task<> sleeper(EventLoop& loop, Log& log, std::string name, std::vector<Time> delays) {
-    log.add(name + std::to_string(loop.current_time()));
-    for (const Time delay : delays) {
-        co_await loop.async_sleep(delay);
-        log.add(name + std::to_string(loop.current_time()));
-    }
-}
 
 Task<> wait_for(Event& event, Log& log, std::string name) {
     co_await event.wait();

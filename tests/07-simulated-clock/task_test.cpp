@@ -213,16 +213,8 @@ TEST_CASE("07: destroying a chain of a million suspended tasks does not grow the
 }
 
 TEST_CASE("07: an awaited task starts and ends by a jump: a million nested awaits") {
-    struct Down {
-        static Task<int> level(int depth, StackUse& stack) {
-            stack.note();
-            const int below = depth == 1 ? 0 : co_await level(depth - 1, stack);
-            stack.note();
-            co_return below + 1;
-        }
-    };
     StackUse stack;
-    Task<int> task = Down::level(many, stack);
+    Task<int> task = tools::level(many, stack);
     task.start();
     REQUIRE(task.done());
     CHECK(task.result() == many);

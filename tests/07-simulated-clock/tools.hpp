@@ -3,70 +3,25 @@
 
 #include <doctest/doctest.h>
 
-#include <algorithm>
-#include <cstddef>
-#include <cstdint>
 #include <string>
-#include <utility>
+#include <vector>
 
 #include "chapters/07-simulated-clock/event_loop.hpp"
-#include "chapters/07-simulated-clock/task.hpp"
+#include "tests/07-simulated-clock/probes.hpp"
 
 namespace tools {
 
 using simulated::EventLoop;
-using simulated::Task;
 using simulated::Time;
 
-/// A log of what happened, in order: "a b c".
-class Log {
-public:
-    void add(const std::string& word) { text_ += (text_.empty() ? "" : " ") + word; }
-    [[nodiscard]] const std::string& text() const { return text_; }
-
-private:
-    std::string text_;
-};
-
-/// Stands for whatever a task holds while it waits: counts how many of it there are.
-class Guest {
-public:
-    explicit Guest(int& alive) : alive_(&alive) { ++alive; }
-    Guest(Guest&& other) noexcept : alive_(std::exchange(other.alive_, nullptr)) {}
-    Guest& operator=(Guest&&) = delete;
-    ~Guest() {
-        if (alive_ != nullptr) --*alive_;
+/// Logs "NAME0" at its start, and after each sleep NAME and the time.
+inline Task<> sleeper(EventLoop& loop, Log& log, std::string name, std::vector<Time> delays) {
+    log.add(name + std::to_string(loop.current_time()));
+    for (const Time delay : delays) {
+        co_await loop.async_sleep(delay);
+        log.add(name + std::to_string(loop.current_time()));
     }
-
-private:
-    int* alive_;
-};
-
-/// How many tasks may stand on each other's shoulders. AddressSanitizer keeps g++ from making a
-/// jump out of a symmetric transfer, so each await costs some stack there.
-#if defined(__SANITIZE_ADDRESS__) && !defined(__clang__)
-constexpr bool jumps = false;
-constexpr int many = 1'000;
-#else
-constexpr bool jumps = true;
-constexpr int many = 1'000'000;
-#endif
-
-/// The lowest and the highest address of the stack that note() was called at.
-class StackUse {
-public:
-    void note() {
-        // Not the address of a variable: AddressSanitizer may keep those elsewhere.
-        const auto address = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
-        if (lowest_ == 0 || address < lowest_) lowest_ = address;
-        highest_ = std::max(highest_, address);
-    }
-    [[nodiscard]] std::size_t bytes() const { return highest_ - lowest_; }
-
-private:
-    std::uintptr_t lowest_ = 0;
-    std::uintptr_t highest_ = 0;
-};
+}
 
 /// Runs one task on a loop of its own, to the end.
 template <typename MakeTask>

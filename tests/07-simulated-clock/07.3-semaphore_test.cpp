@@ -1,0 +1,208 @@
+// Exercise 07.3: at most so many at a time.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include "chapters/07-simulated-clock/event_loop.hpp"
+#include "chapters/07-simulated-clock/exercises/semaphore.hpp"
+#include "tests/07-simulated-clock/tools.hpp"
+#include "tests/support/test.hpp"
+
+namespace {
+
+using simulated::Deadlock;
+using simulated::Semaphore;
+using tools::EventLoop;
+using tools::Log;
+using tools::Task;
+using tools::Time;
+
+/// Who is inside now, how many there were at most, and in which order they came in.
+struct Room {
+    int inside = 0;
+    int most = 0;
+    Log log;
+};
+
+class Visit {
+public:
+    Visit(Room& room, const std::string& name) : room_(room) {
+        room_.most = std::max(room_.most, ++room_.inside);
+        room_.log.add(name);
+    }
+    Visit(const Visit&) = delete;
+    Visit& operator=(const Visit&) = delete;
+    ~Visit() { --room_.inside; }
+
+private:
+    Room& room_;
+};
+
+void check(const Semaphore::Permit& permit) {
+    CHECK_MESSAGE(permit, "acquire() is over, and its permit is empty: nobody will give it back");
+}
+
+/// Gets a permit, and stays in the room for `stay`.
+Task<> visitor(EventLoop& loop, Semaphore& semaphore, Room& room, std::string name, Time stay) {
+    const Semaphore::Permit permit = co_await semaphore.acquire();
+    check(permit);
+    const Visit visit(room, name);
+    co_await loop.async_sleep(stay);
+}
+
+/// Runs the loop. Nobody should wait for ever.
+void run(EventLoop& loop) {
+    support::waiting_for("run() to return");
+    try {
+        loop.run();
+    } catch (const Deadlock& deadlock) {
+        FAIL("run() says: ", std::string(deadlock.what()),
+             ". Nobody inside has a permit any more: so one is lost, or it came back and nobody "
+             "was made ready, or those who wait stand in no queue");
+    }
+}
+
+TEST_CASE("07.3 never more are inside than there are permits, and never fewer than possible") {
+    EventLoop loop;
+    Semaphore semaphore(loop, 3);
+    Room room;
+    for (int i = 0; i < 10; ++i) {
+        loop.add_task("visitor " + std::to_string(i), visitor(loop, semaphore, room, "v", 2));
+    }
+    INFO("ten tasks came at 0, each to hold one of 3 permits for 2");
+    run(loop);
+    CHECK_MESSAGE(room.most == 3, "3 should have been inside at the same time; at most it was ",
+                  room.most, ". Who goes in has taken one out of free_");
+    CHECK_MESSAGE(loop.current_time() == 8,
+                  "three at a time, ten should have taken until 8; the clock shows ",
+                  loop.current_time());
+}
+
+TEST_CASE("07.3 who comes first is served first") {
+    EventLoop loop;
+    Semaphore semaphore(loop, 1);
+    Room room;
+    for (const char* name : {"a", "b", "c", "d"}) {
+        loop.add_task(name, visitor(loop, semaphore, room, name, 1));
+    }
+    INFO("a, b, c and d came in this order, to hold the only permit for 1");
+    run(loop);
+    CHECK_MESSAGE(room.log.text() == "a b c d", "they should come in in that order; it was ",
+                  room.log.text());
+}
+
+TEST_CASE("07.3 who comes later cannot take what was given back to who waits") {
+    auto twice = [](EventLoop& loop, Semaphore& semaphore, Room& room) -> Task<> {
+        co_await visitor(loop, semaphore, room, "a", 1);
+        co_await visitor(loop, semaphore, room, "a-again", 1);
+    };
+    EventLoop loop;
+    Semaphore semaphore(loop, 1);
+    Room room;
+    loop.add_task("a", twice(loop, semaphore, room));
+    loop.add_task("b", visitor(loop, semaphore, room, "b", 1));
+    INFO(
+        "a had the only permit, b waited for it. a gave it back, and in the same breath, before b "
+        "could run, wanted one again");
+    run(loop);
+    CHECK_MESSAGE(room.most == 1, "there is one permit, and ", room.most, " were inside");
+    CHECK_MESSAGE(room.log.text() == "a b a-again",
+                  "b has waited longest, so the permit was b's "
+                  "from the moment on in which it came back; the order was ",
+                  room.log.text(), ". Hand it over: do not put it down for whoever is quicker");
+}
+
+TEST_CASE("07.3 giving a permit back runs nobody: the next one is ready") {
+    auto gives_back = [](EventLoop& loop, Semaphore& semaphore, Log& log) -> Task<> {
+        Semaphore::Permit permit = co_await semaphore.acquire();
+        check(permit);
+        co_await loop.async_sleep(1);
+        permit.reset();
+        log.add("gave-it-back");
+    };
+    EventLoop loop;
+    Semaphore semaphore(loop, 1);
+    Room room;
+    loop.add_task("a", gives_back(loop, semaphore, room.log));
+    loop.add_task("b", visitor(loop, semaphore, room, "b", 1));
+    INFO("a had the only permit, b waited for it. a gave it back, and wrote that into the log");
+    run(loop);
+    CHECK_MESSAGE(room.log.text() == "gave-it-back b", "b should come in later; it was ",
+                  room.log.text(),
+                  ". Whoever calls resume() here runs b in the middle of a's line: make_ready()");
+}
+
+TEST_CASE("07.3 who is destroyed while it waits is out of the queue") {
+    EventLoop loop;
+    Semaphore semaphore(loop, 1);
+    Room room;
+    std::optional<Task<>> impatient = visitor(loop, semaphore, room, "impatient", 1);
+    auto has_it = [](EventLoop& loop, Semaphore& semaphore, auto& impatient) -> Task<> {
+        const Semaphore::Permit permit = co_await semaphore.acquire();
+        check(permit);
+        co_await loop.async_sleep(1);
+        impatient.reset();
+    };
+    Task<> holder = has_it(loop, semaphore, impatient);
+    INFO(
+        "one task had the only permit; another one waited for it, and behind that c; the second "
+        "was destroyed at 1, then the first gave its permit back");
+    holder.start();
+    impatient->start();
+    loop.add_task("c", visitor(loop, semaphore, room, "c", 1));
+    run(loop);
+    CHECK_MESSAGE(room.log.text() == "c", "only c should have come in; it was ", room.log.text());
+}
+
+TEST_CASE("07.3 who is destroyed when it has got the permit, and has not run, passes it on") {
+    EventLoop loop;
+    Semaphore semaphore(loop, 1);
+    Room room;
+    std::optional<Task<>> unlucky = visitor(loop, semaphore, room, "unlucky", 1);
+    auto has_it = [](EventLoop& loop, Semaphore& semaphore, auto& unlucky) -> Task<> {
+        Semaphore::Permit permit = co_await semaphore.acquire();
+        check(permit);
+        co_await loop.async_sleep(1);
+        permit.reset();
+        unlucky.reset();
+    };
+    Task<> holder = has_it(loop, semaphore, unlucky);
+    INFO(
+        "one task had the only permit; another one waited for it, and behind that c; the first "
+        "gave the permit back, so it was the second one's, and destroyed the second before it "
+        "could run");
+    holder.start();
+    unlucky->start();
+    loop.add_task("c", visitor(loop, semaphore, room, "c", 1));
+    run(loop);
+    CHECK_MESSAGE(room.log.text() == "c", "only c should have come in; it was ", room.log.text());
+}
+
+TEST_CASE("07.3 however a task ends, its permit goes back") {
+    EventLoop loop([](const std::string& /*task*/, const std::exception_ptr& /*error*/) {});
+    Semaphore semaphore(loop, 1);
+    Room room;
+    auto fails = [](EventLoop& loop, Semaphore& semaphore) -> Task<> {
+        const Semaphore::Permit permit = co_await semaphore.acquire();
+        check(permit);
+        co_await loop.async_sleep(1);
+        throw std::runtime_error("in the middle");
+    };
+    INFO(
+        "one task got the only permit and was destroyed; the next one got it and threw; then c "
+        "came");
+    {
+        Task<> destroyed = visitor(loop, semaphore, room, "destroyed", 1'000);
+        destroyed.start();
+    }
+    loop.add_task("fails", fails(loop, semaphore));
+    loop.add_task("c", visitor(loop, semaphore, room, "c", 1));
+    run(loop);
+    CHECK(room.log.text() == "destroyed c");
+}
+
+}  // namespace
