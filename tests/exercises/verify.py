@@ -3,7 +3,7 @@
   1. Every exercise has tests, two hints, points, a statement on its page, and a kept wrong solution.
   2. The reference passes.
   3. The skeleton compiles with every compiler there is, and each of its tests says TODO; where the
-     exercise is to repair something, each says FAIL.
+     exercise is to repair something, each says FAIL once the earlier exercises are done.
   4. With one region blanked at a time, some test of that exercise fails and none of an earlier one.
   5. Each kept wrong solution is caught, by a message that names the mistake.
   6. No file of a hand-out contains a line of a solution.
@@ -212,7 +212,10 @@ class Verification:
     def skeleton(self, chapter):
         exercises = self.course.of_chapter(chapter)
         text = lambda path: self.course.skeleton(chapter, path)
-        found = self.results(chapter, "skeleton", text, exercises)
+        found = self.results(chapter, "skeleton", text, [e for e in exercises if not e.repair])
+        # What is to be repaired may stand on what earlier exercises build: there, that is done.
+        bugs = lambda path: self.course.skeleton(chapter, path, lambda region: region.broken)
+        found |= self.results(chapter, "bugs", bugs, [e for e in exercises if e.repair])
         for exercise in exercises:
             expected = "FAIL" if exercise.repair else "TODO"
             for result in found[exercise.number]:
