@@ -102,7 +102,7 @@ private:
         if (!std::exchange(handled_, true)) --root()->unhandled_;
     }
 
-    /// Where the outcome is known, whoever waits for it is told: through the queue.
+    /// Where the outcome is known, whoever waits for it goes into the queue, with its source.
     void go_on() {
         // EXERCISE BEGIN 06.1 settle once, and then
         if (status_ == Status::pending) return;

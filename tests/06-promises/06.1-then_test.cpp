@@ -44,7 +44,9 @@ struct Log {
     }
 };
 
-const std::runtime_error broken("broken");
+std::runtime_error broken() {
+    return std::runtime_error("broken");
+}
 
 }  // namespace
 
@@ -54,13 +56,13 @@ TEST_CASE("06.1 a promise is settled once: what comes later changes nothing") {
     CHECK_MESSAGE(status(first.promise()) == "pending", "nobody has settled it yet");
     first.resolve(41);
     CHECK_MESSAGE(status(first.promise()) == "fulfilled", "after resolve(41)");
-    first.reject(broken);
+    first.reject(broken());
     CHECK_MESSAGE(status(first.promise()) == "fulfilled",
                   "resolve(41) came first, so reject() was too late. A promise is settled once: "
                   "resolve_now() is true only the first time (docs/06-promises.md, The idea)");
 
     const Deferred<int> second(jobs);
-    second.reject(broken);
+    second.reject(broken());
     CHECK_MESSAGE(status(second.promise()) == "rejected", "after reject()");
     second.resolve(41);
     CHECK_MESSAGE(status(second.promise()) == "rejected", "reject() came first");
@@ -104,7 +106,7 @@ TEST_CASE("06.1 no handler runs inside then(), resolve() or reject()") {
     }
     SUBCASE("an error") {
         deferred.promise().then([](int) {}, log.adds("handler 1"));
-        deferred.reject(broken);
+        deferred.reject(broken());
         log.add("after reject()");
         deferred.promise().then([](int) {}, log.adds("handler 2"));
     }
@@ -164,7 +166,7 @@ TEST_CASE("06.1 a handler that throws rejects the promise of its then()") {
     Quiet jobs;
     Log log;
     const Promise<int> one = resolved(jobs, 1);
-    const Promise<int> next = one.then([](int) -> int { throw broken; });
+    const Promise<int> next = one.then([](int) -> int { throw broken(); });
     one.then(log.adds("the next handler"));
     run(jobs);
     INFO("a handler threw \"broken\"; another one was registered behind it");
@@ -176,7 +178,7 @@ TEST_CASE("06.1 a handler that throws rejects the promise of its then()") {
 TEST_CASE("06.1 an error goes down the chain to the first who handles it") {
     Quiet jobs;
     Log log;
-    const Promise<int> end = rejected<int>(jobs, broken)
+    const Promise<int> end = rejected<int>(jobs, broken())
                                  .then([&](int n) {
                                      log.add("a handler of values");
                                      return n;
@@ -202,7 +204,7 @@ TEST_CASE("06.1 on_error is not for what the on_value beside it throws") {
     Quiet jobs;
     Log log;
     const Promise<void> next =
-        resolved(jobs).then([] { throw broken; }, log.adds("the on_error beside it"));
+        resolved(jobs).then([] { throw broken(); }, log.adds("the on_error beside it"));
     run(jobs);
     INFO("a promise was fulfilled; then(on_value, on_error) was called; on_value threw \"broken\"");
     CHECK_MESSAGE(log.text.empty(),

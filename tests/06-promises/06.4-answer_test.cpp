@@ -11,13 +11,12 @@
 
 #include "chapters/06-promises/exercises/answer.hpp"
 #include "chapters/06-promises/io.hpp"
-#include "chapters/06-promises/promise.hpp"
+#include "chapters/06-promises/job_queue.hpp"
 #include "tests/05-callback-loop/pair.hpp"
 #include "tests/06-promises/world.hpp"
 
 namespace {
 
-using promises::Promise;
 using promises::Socket;
 using testing::Pair;
 using testing::World;
