@@ -54,6 +54,15 @@ struct Collection {
 /// rejected with the first error. Of none: fulfilled at once.
 template <typename T>
 Promise<std::vector<T>> all(JobQueue& jobs, std::vector<Promise<T>> promises) {
+    // EXERCISE BEGIN 06.2 all, any and race
+    // HINT all_settled() below is given: yours have the same shape. One Deferred for the result,
+    // HINT+ then() on each promise, and shared memory for what has come so far.
+    // HINT all() is never decided by one value, but by one error: reject at once; what comes later
+    // HINT+ finds the result settled and changes nothing. any() is the mirror image.
+    // HINT The place of a value is that of its promise, not the order of arrival: put(i, value).
+    // HINT+ The handlers run later: they capture `result` and the collection by value.
+    // HINT Of none: no handler will ever run, so what has to be said must be said at once. In
+    // HINT+ race() there is nothing to be said.
     using Values = std::vector<T>;
     const Deferred<Values> result(jobs);
     if (promises.empty()) result.resolve(Values());
@@ -70,10 +79,12 @@ Promise<std::vector<T>> all(JobQueue& jobs, std::vector<Promise<T>> promises) {
                 [=](const std::exception_ptr& error) { result.reject(error); });
     }
     return result.promise();
+    // EXERCISE END 06.2
 }
 
 /// The same where there are no values.
 inline Promise<void> all(JobQueue& jobs, std::vector<Promise<void>> promises) {
+    // EXERCISE BEGIN 06.2 all, any and race
     const Deferred<void> result(jobs);
     if (promises.empty()) result.resolve();
     const auto missing = std::make_shared<std::size_t>(promises.size());
@@ -85,6 +96,7 @@ inline Promise<void> all(JobQueue& jobs, std::vector<Promise<void>> promises) {
             [=](const std::exception_ptr& error) { result.reject(error); });
     }
     return result.promise();
+    // EXERCISE END 06.2
 }
 
 /// Fulfilled when all are settled, with how each one ended, in the order of the promises.
@@ -109,6 +121,7 @@ Promise<std::vector<Outcome<T>>> all_settled(JobQueue& jobs, std::vector<Promise
 /// rejected at once.
 template <typename T>
 Promise<T> any(JobQueue& jobs, std::vector<Promise<T>> promises) {
+    // EXERCISE BEGIN 06.2 all, any and race
     const Deferred<T> result(jobs);
     if (promises.empty()) result.reject(AggregateError({}));
     const auto errors = std::make_shared<Collection<std::exception_ptr>>(promises.size());
@@ -122,17 +135,20 @@ Promise<T> any(JobQueue& jobs, std::vector<Promise<T>> promises) {
                   });
     }
     return result.promise();
+    // EXERCISE END 06.2
 }
 
 /// As the first one that is settled, whether with a value or an error. Of none: pending for ever.
 template <typename T>
 Promise<T> race(JobQueue& jobs, std::vector<Promise<T>> promises) {
+    // EXERCISE BEGIN 06.2 all, any and race
     const Deferred<T> result(jobs);
     for (Promise<T>& promise : promises) {
         std::move(promise).then([=](auto&&... value) { result.resolve(std::move(value)...); },
                                 [=](const std::exception_ptr& error) { result.reject(error); });
     }
     return result.promise();
+    // EXERCISE END 06.2
 }
 
 }  // namespace promises

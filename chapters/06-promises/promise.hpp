@@ -92,6 +92,18 @@ public:
     /// With what `function` returns or throws.
     template <typename F>
     void resolve_with(F&& function) const {
+        // EXERCISE BEGIN 06.1 settle once, and then
+        // HINT Begin in state.hpp, with resolve_now() and settle(). when_settled() and settle()
+        // HINT+ both end in go_on(): there outcome and handlers come together, whichever is first.
+        // HINT A handler that is registered stands in the list of the root; one that can run is
+        // HINT+ pushed into `jobs`. Nobody calls run() here: that is the queue's business.
+        // HINT go_on(): nothing while pending. Else pop one handler after the other, set its
+        // HINT+ `source` to shared_from_this(), and push it.
+        // HINT Then::run() has three cases: a value; an error, and G is PassOn; an error for
+        // HINT+ on_error. with_value<T, consume>(source, f) calls f with the value.
+        // HINT Whatever a handler throws is caught in one place, resolve_with(): wrap each handler
+        // HINT+ in a lambda, and settle `next` with what that returns. Where it returns nothing
+        // HINT+ (std::invoke_result_t), resolve() has no argument.
         try {
             if constexpr (std::is_void_v<std::invoke_result_t<F&>>) {
                 static_assert(std::is_void_v<T>, "this handler has to return a value");
@@ -103,6 +115,7 @@ public:
         } catch (...) {
             reject(std::current_exception());
         }
+        // EXERCISE END 06.1
     }
 
 private:
@@ -164,6 +177,7 @@ struct Then : Job {
         : next(jobs), on_value(std::move(on_value)), on_error(std::move(on_error)) {}
 
     void run() override {
+        // EXERCISE BEGIN 06.1 settle once, and then
         if (source->status() == Status::fulfilled) {
             next.resolve_with([this] { return with_value<T, consume>(source, on_value); });
         } else if constexpr (std::is_same_v<G, PassOn>) {
@@ -171,6 +185,7 @@ struct Then : Job {
         } else {
             next.resolve_with([this] { return on_error(source->error()); });
         }
+        // EXERCISE END 06.1
     }
 
     Deferred<Unwrapped<Result>> next;

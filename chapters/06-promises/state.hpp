@@ -47,12 +47,18 @@ public:
     }
 
     /// Once: true. A promise that has adopted another one is resolved, but may still be pending.
-    bool resolve_now() { return !std::exchange(resolved_, true); }
+    bool resolve_now() {
+        // EXERCISE BEGIN 06.1 settle once, and then
+        return !std::exchange(resolved_, true);
+        // EXERCISE END 06.1
+    }
 
     /// The outcome is known. Only for a root that is pending.
     void settle(Status outcome) {
+        // EXERCISE BEGIN 06.1 settle once, and then
         status_ = outcome;
         go_on();
+        // EXERCISE END 06.1
     }
     void settle(std::exception_ptr error) {
         error_ = std::move(error);
@@ -65,9 +71,11 @@ public:
     /// Lets `handler` run once the outcome is known: in order, and always from the queue.
     void when_settled(std::unique_ptr<Job> handler) {
         take_duty();
+        // EXERCISE BEGIN 06.1 settle once, and then
         const auto end = root();
         end->handlers_.push(std::move(handler));
         end->go_on();
+        // EXERCISE END 06.1
     }
 
     /// From now on the outcome of `inner` is the outcome of `outer` too.
@@ -94,12 +102,15 @@ private:
         if (!std::exchange(handled_, true)) --root()->unhandled_;
     }
 
+    /// Where the outcome is known, whoever waits for it goes into the queue, with its source.
     void go_on() {
+        // EXERCISE BEGIN 06.1 settle once, and then
         if (status_ == Status::pending) return;
         while (auto handler = handlers_.pop()) {
             handler->source = shared_from_this();
             jobs.push(std::move(handler));
         }
+        // EXERCISE END 06.1
         if (status_ == Status::rejected && unhandled_ > 0) {
             jobs.push_when_empty(std::make_unique<Report>(shared_from_this()));
         }

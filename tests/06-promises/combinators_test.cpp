@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "chapters/06-promises/combinators.hpp"
+#include "tests/06-promises/outcome.hpp"
 
 namespace {
 
@@ -19,32 +20,11 @@ using promises::JobQueue;
 using promises::Outcome;
 using promises::Promise;
 using promises::Status;
-
-/// Three promises of numbers, and the other ends.
-struct Three {
-    Three() {
-        jobs.on_unhandled([](const std::exception_ptr&) {});  // not what is tested here
-    }
-
-    JobQueue jobs;
-    std::vector<Deferred<int>> ends{Deferred<int>(jobs), Deferred<int>(jobs), Deferred<int>(jobs)};
-
-    std::vector<Promise<int>> promises() {
-        return {ends[0].promise(), ends[1].promise(), ends[2].promise()};
-    }
-    void resolve(std::size_t i, int value) {
-        ends[i].resolve(value);
-        jobs.run();
-    }
-    void reject(std::size_t i, const char* why) {
-        ends[i].reject(std::runtime_error(why));
-        jobs.run();
-    }
-};
+using testing::Three;
 
 /// The value or the error of a promise that is settled.
 template <typename T>
-Outcome<T> outcome(JobQueue& jobs, const Promise<T>& promise) {
+Outcome<T> ended(JobQueue& jobs, const Promise<T>& promise) {
     Outcome<T> result;
     promise.then([&](const T& value) { result.value.emplace(value); },
                  [&](const std::exception_ptr& error) { result.error = error; });
@@ -62,7 +42,7 @@ TEST_CASE("all: every value, in the order of the promises, when the last one is 
     three.resolve(0, 10);
     CHECK(all.status() == Status::pending);
     three.resolve(1, 20);
-    CHECK(outcome(three.jobs, all).value.value() == std::vector{10, 20, 30});
+    CHECK(ended(three.jobs, all).value.value() == std::vector{10, 20, 30});
 }
 
 TEST_CASE("all: the first error, at once") {
@@ -70,9 +50,9 @@ TEST_CASE("all: the first error, at once") {
     const auto all = promises::all(three.jobs, three.promises());
     three.resolve(0, 10);
     three.reject(2, "first");
-    CHECK(promises::message(outcome(three.jobs, all).error) == "first");
+    CHECK(promises::message(ended(three.jobs, all).error) == "first");
     three.reject(1, "second");
-    CHECK(promises::message(outcome(three.jobs, all).error) == "first");
+    CHECK(promises::message(ended(three.jobs, all).error) == "first");
 }
 
 TEST_CASE("all_settled: how each one ended, in the order of the promises") {
@@ -82,7 +62,7 @@ TEST_CASE("all_settled: how each one ended, in the order of the promises") {
     three.resolve(2, 30);
     CHECK(settled.status() == Status::pending);
     three.resolve(0, 10);
-    const auto outcomes = outcome(three.jobs, settled).value.value();
+    const auto outcomes = ended(three.jobs, settled).value.value();
     REQUIRE(outcomes.size() == 3);
     CHECK(outcomes[0].value == 10);
     CHECK(outcomes[1].status() == Status::rejected);
@@ -97,7 +77,7 @@ TEST_CASE("any: the first value, whatever fails") {
     CHECK(any.status() == Status::pending);
     three.resolve(2, 30);
     three.resolve(1, 20);
-    CHECK(outcome(three.jobs, any).value == 30);
+    CHECK(ended(three.jobs, any).value == 30);
 }
 
 TEST_CASE("any: all errors, in the order of the promises, when the last one fails") {
@@ -108,7 +88,7 @@ TEST_CASE("any: all errors, in the order of the promises, when the last one fail
     CHECK(any.status() == Status::pending);
     three.reject(1, "b");
     try {
-        std::rethrow_exception(outcome(three.jobs, any).error);
+        std::rethrow_exception(ended(three.jobs, any).error);
     } catch (const AggregateError& error) {
         CHECK(std::string(error.what()) == "all 3 promises were rejected");
         std::string all;
@@ -123,23 +103,23 @@ TEST_CASE("race: as the first one that is settled") {
     SUBCASE("with a value") {
         three.resolve(1, 20);
         three.reject(0, "too late");
-        CHECK(outcome(three.jobs, race).value == 20);
+        CHECK(ended(three.jobs, race).value == 20);
     }
     SUBCASE("with an error") {
         three.reject(1, "first");
         three.resolve(0, 10);
-        CHECK(promises::message(outcome(three.jobs, race).error) == "first");
+        CHECK(promises::message(ended(three.jobs, race).error) == "first");
     }
     SUBCASE("two at once: the one that was settled first, not the one that stands first") {
         three.ends[2].resolve(30);
         three.ends[0].resolve(10);
-        CHECK(outcome(three.jobs, race).value == 30);
+        CHECK(ended(three.jobs, race).value == 30);
     }
     SUBCASE("two that are settled already: the one that stands first") {
         Three done;
         done.ends[2].resolve(30);
         done.ends[1].resolve(20);
-        CHECK(outcome(done.jobs, promises::race(done.jobs, done.promises())).value == 20);
+        CHECK(ended(done.jobs, promises::race(done.jobs, done.promises())).value == 20);
     }
 }
 
@@ -148,16 +128,16 @@ TEST_CASE("of no promises") {
     const std::vector<Promise<int>> none;
     const auto all = promises::all(jobs, none);
     CHECK(all.status() == Status::fulfilled);
-    CHECK(outcome(jobs, all).value->empty());
+    CHECK(ended(jobs, all).value->empty());
 
     const auto settled = promises::all_settled(jobs, none);
     CHECK(settled.status() == Status::fulfilled);
-    CHECK(outcome(jobs, settled).value->empty());
+    CHECK(ended(jobs, settled).value->empty());
 
     const auto any = promises::any(jobs, none);
     CHECK(any.status() == Status::rejected);
     try {
-        std::rethrow_exception(outcome(jobs, any).error);
+        std::rethrow_exception(ended(jobs, any).error);
     } catch (const AggregateError& error) {
         CHECK(error.errors.empty());
     }
@@ -172,7 +152,7 @@ TEST_CASE("the same promise several times") {
     const Promise<int> one = three.ends[0].promise();
     const auto all = promises::all(three.jobs, std::vector{one, one, one});
     three.resolve(0, 1);
-    CHECK(outcome(three.jobs, all).value.value() == std::vector{1, 1, 1});
+    CHECK(ended(three.jobs, all).value.value() == std::vector{1, 1, 1});
 }
 
 TEST_CASE("of promises without a value") {

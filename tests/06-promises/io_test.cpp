@@ -25,6 +25,7 @@
 #include "common/listener.hpp"
 #include "tests/05-callback-loop/pair.hpp"
 #include "tests/06-promises/allocations.hpp"
+#include "tests/06-promises/world.hpp"
 #include "tests/support/test.hpp"
 
 namespace {
@@ -39,17 +40,7 @@ using promises::sleep;
 using promises::Socket;
 using promises::Status;
 using testing::Pair;
-
-/// A loop on which waiting costs no time, and how late it is there.
-struct World {
-    callbacks::SimulatedClock clock;
-    callbacks::TimePoint start = clock.now();
-    Io io{clock};
-
-    [[nodiscard]] std::chrono::milliseconds time() const {
-        return std::chrono::duration_cast<std::chrono::milliseconds>(clock.now() - start);
-    }
-};
+using testing::World;
 
 /// The socket under test, and the other end as a descriptor.
 struct Conversation : World {

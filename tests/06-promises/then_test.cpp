@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "chapters/06-promises/promise.hpp"
+#include "tests/06-promises/outcome.hpp"
 
 namespace {
 
@@ -19,35 +20,13 @@ using promises::Promise;
 using promises::rejected;
 using promises::resolved;
 using promises::Status;
+using testing::outcome;
+using testing::Quiet;
 
 using Log = std::vector<std::string>;
 
-/// A queue that keeps quiet about errors which nobody handles: not what is tested here.
-struct Quiet : JobQueue {
-    Quiet() {
-        on_unhandled([](const std::exception_ptr&) {});
-    }
-};
-
 std::string text(const std::exception_ptr& error) {
     return promises::message(error);
-}
-
-/// "1" when it is fulfilled, "error: why" when it is rejected, "pending" before.
-template <typename T>
-std::string outcome(JobQueue& jobs, const Promise<T>& promise) {
-    const auto result = std::make_shared<std::string>("pending");
-    promise.then(
-        [result](const auto&... value) {
-            if constexpr (sizeof...(value) == 0) {
-                *result = "nothing";
-            } else {
-                *result = (std::to_string(value) + ...);
-            }
-        },
-        [result](const std::exception_ptr& error) { *result = "error: " + text(error); });
-    jobs.run();
-    return *result;
 }
 
 }  // namespace

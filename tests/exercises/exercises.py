@@ -227,7 +227,10 @@ class Learner:
                 continue
             shown = True
             say("\n" + judge.folded(result.words, " " * 6) + "\n")
-        if verdicts == {"TODO"}:
+        missing = {result.words.split()[0] for result in results if result.words}
+        if verdicts == {"TODO"} and missing and exercise.number not in missing:
+            say(f"  It stands on {' and '.join(sorted(missing))}, which comes first")
+        elif verdicts == {"TODO"}:
             where = {f"work/{exercise.chapter}/{region.path}" for region in exercise.regions}
             say(f"  It is yours to write, in {' and '.join(sorted(where))}")
         self.tell_warnings()

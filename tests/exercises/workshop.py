@@ -156,8 +156,9 @@ class Workshop:
         mark = f"{os.getpid()}-{threading.get_ident()}"  # somebody else may be making the same
         new, depends = folder / f"{name}.{mark}.o", folder / f"{name}.{mark}.d"
         note.unlink(missing_ok=True)
-        maps = [f"-ffile-prefix-map={self.tree}/chapters/{self.chapter}={self.shown}",
-                f"-ffile-prefix-map={self.tree}/=", f"-ffile-prefix-map={self.course.root}/="]
+        maps = [f"-ffile-prefix-map={self.course.root}/=",  # the last one that fits is taken
+                f"-ffile-prefix-map={self.tree}/=",
+                f"-ffile-prefix-map={self.tree}/chapters/{self.chapter}={self.shown}"]
         try:
             said = self.run([*command, "-o", str(new), *maps, "-MMD", "-MF", str(depends)])
             listed = depends.read_text().replace("\\\n", " ").split(":", 1)[1].split()
