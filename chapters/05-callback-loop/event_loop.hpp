@@ -135,6 +135,7 @@ private:
         // EXERCISE END 05.2
     }
 
+    /// Those that are due now.
     void call_due_timers() {
         // EXERCISE BEGIN 05.2 a turn of the loop
         // HINT Two lines. fire() and wait() want to be told how somebody is called:
@@ -160,6 +161,7 @@ private:
         // EXERCISE END 05.2
     }
 
+    /// The first `count` of those that are queued.
     void call_tasks(std::size_t count) {
         // EXERCISE BEGIN 05.2 a turn of the loop
         // HINT A task may throw, and then call() does not return: what must have happened to the

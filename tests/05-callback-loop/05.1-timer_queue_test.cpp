@@ -7,10 +7,12 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "chapters/05-callback-loop/timer_queue.hpp"
 #include "tests/05-callback-loop/witness.hpp"
+#include "tests/support/test.hpp"
 
 namespace {
 
@@ -24,13 +26,19 @@ TimePoint at(int second) {
     return TimePoint(std::chrono::seconds(second));
 }
 
+/// When the first timer is due: "3 s", or "never".
+std::string next_due(const TimerQueue& queue) {
+    if (queue.next_due() == callbacks::never) return "never";
+    return std::to_string(queue.next_due().time_since_epoch() / std::chrono::seconds(1)) + " s";
+}
+
 /// A queue of timers that have names.
 class Timers {
 public:
     /// When it fires, its name is written down; then it does `more`.
     Timer set(const std::string& name, int second, const Callback& more = [] {}) {
         return queue.set(at(second), [this, name, more] {
-            fired_ += name + " ";
+            fired_ += (fired_.empty() ? "" : " ") + name;
             more();
         });
     }
@@ -69,10 +77,9 @@ TEST_CASE("05.1 timers fire by time, and at the same time in the order in which 
     timers.set("d", 1);
     timers.set("e", 1);
     const std::string fired = timers.fire(3);
-    CHECK_MESSAGE(std::count(fired.begin(), fired.end(), ' ') == 5,
-                  "all five should have fired; it was: ", fired,
+    CHECK_MESSAGE(fired.size() == 9, "all five should have fired; it was: ", fired,
                   ". Timers that are due at the same instant are still different timers");
-    CHECK_MESSAGE(fired == "b d e c a ", "expected: b d e c a; what fired: ", fired,
+    CHECK_MESSAGE(fired == "b d e c a", "expected: b d e c a; what fired: ", fired,
                   ". At the same instant, who was set first fires first");
 }
 
@@ -81,26 +88,26 @@ TEST_CASE("05.1 a timer fires when it is due, not before, and once") {
     INFO("we set a for 2 s, and fired at 1 s, at 2 s, and at 3 s");
     timers.set("a", 2);
     CHECK_MESSAGE(timers.fire(1).empty(), "at 1 s it was not due yet");
-    CHECK_MESSAGE(timers.fire(2) == "a ", "at 2 s it was due: a timer for 2 s is due at 2 s");
+    CHECK_MESSAGE(timers.fire(2) == "a", "at 2 s it was due: a timer for 2 s is due at 2 s");
     CHECK_MESSAGE(timers.fire(3).empty(), "at 3 s it had fired already");
 }
 
 TEST_CASE("05.1 the queue knows when the first timer is due") {
     TimerQueue queue;
     CHECK_MESSAGE(queue.empty(), "nothing was set yet");
-    CHECK_MESSAGE(queue.next_due() == callbacks::never, "nothing was set: never");
+    CHECK_MESSAGE(next_due(queue) == "never", "nothing was set: it is callbacks::never");
     INFO("we set a timer for 5 s, and one for 3 s");
     const Timer late = queue.set(at(5), [] {});
     const Timer early = queue.set(at(3), [] {});
     CHECK_FALSE(queue.empty());
-    CHECK(queue.next_due() == at(3));
+    CHECK(next_due(queue) == "3 s");
     INFO("then we cancelled the one for 3 s");
     queue.cancel(early);
-    CHECK_MESSAGE(queue.next_due() == at(5), "who is cancelled is not waited for any more");
+    CHECK_MESSAGE(next_due(queue) == "5 s", "who is cancelled is not waited for any more");
     INFO("then the other one");
     queue.cancel(late);
     CHECK_MESSAGE(queue.empty(), "both are cancelled: nothing is left");
-    CHECK(queue.next_due() == callbacks::never);
+    CHECK(next_due(queue) == "never");
 }
 
 TEST_CASE("05.1 a timer that is set by a timer waits for the next time, even if it is due") {
@@ -114,11 +121,11 @@ TEST_CASE("05.1 a timer that is set by a timer waits for the next time, even if 
     timers.set("b", 3);
     INFO("we fired at 5 s");
     const std::string first = timers.fire(5);
-    CHECK_MESSAGE(first == "a b ", "expected: a b; what fired: ", first,
+    CHECK_MESSAGE(first == "a b", "expected: a b; what fired: ", first,
                   ". x, y and z were set while timers fired: they have to wait for the next time");
     INFO("and once more at 5 s");
     const std::string second = timers.fire(5);
-    CHECK_MESSAGE(second == "x y z ", "expected: x y z; what fired: ", second);
+    CHECK_MESSAGE(second == "x y z", "expected: x y z; what fired: ", second);
 }
 
 TEST_CASE("05.1 a timer that sets itself again, due at once, does not go on for ever") {
@@ -126,8 +133,10 @@ TEST_CASE("05.1 a timer that sets itself again, due at once, does not go on for 
     Callback again = [&timers, &again] { timers.set("a", 0, again); };
     INFO("a is due at once; whenever it fires, it sets itself again. We fired twice");
     again();
-    CHECK(timers.fire(0) == "a ");
-    CHECK(timers.fire(0) == "a ");
+    const std::string first = timers.fire(0);
+    const std::string second = timers.fire(0);
+    CHECK(first == "a");
+    CHECK(second == "a");
 }
 
 TEST_CASE("05.1 who is cancelled does not fire, and leaves nothing behind") {
@@ -156,7 +165,7 @@ TEST_CASE("05.1 a timer cancels its sibling, which is due at the same instant") 
     third = timers.set("c", 1);
     timers.set("d", 1);
     const std::string fired = timers.fire(1);
-    CHECK_MESSAGE(fired == "a b d ", "expected: a b d; what fired: ", fired,
+    CHECK_MESSAGE(fired == "a b d", "expected: a b d; what fired: ", fired,
                   ". A callback may change the queue: take one timer out, call it, and then look "
                   "again (docs/05-callback-loop.md, Step 2)");
     CHECK_MESSAGE(was_there, "c had not fired yet: cancel() should return true");
@@ -181,19 +190,22 @@ TEST_CASE("05.1 a timer that cancels itself while it fires is too late, and safe
 
 TEST_CASE("05.1 a timer that throws has fired; those behind it are still to come") {
     Timers timers;
+    bool thrown = false;
     INFO("a, b and c are due at 1 s; b throws, and the exception leaves fire()");
     timers.set("a", 1);
-    timers.set("b", 1, [] { throw std::runtime_error("as arranged"); });
+    timers.set("b", 1, [&thrown] {
+        if (!std::exchange(thrown, true)) throw std::runtime_error("as arranged");
+    });
     timers.set("c", 1);
     CHECK_THROWS_AS(timers.fire(1), std::runtime_error);
-    CHECK(timers.fired() == "a b ");
+    CHECK(timers.fired() == "a b");
     INFO("we fired again");
     const std::string rest = timers.fire(1);
-    CHECK_MESSAGE(rest.find("b ") == std::string::npos,
+    CHECK_MESSAGE(rest.find('b') == std::string::npos,
                   "b fired again: it has to be out of the queue before it is called");
-    CHECK_MESSAGE(rest.find("c ") != std::string::npos,
+    CHECK_MESSAGE(rest.find('c') != std::string::npos,
                   "c never fired: an exception must not take other timers along");
-    CHECK(rest == "c ");
+    CHECK(rest == "c");
 }
 
 TEST_CASE("05.1 the name of a timer that has fired is nobody else's, ever") {
@@ -206,7 +218,7 @@ TEST_CASE("05.1 the name of a timer that has fired is nobody else's, ever") {
                   "cancelling a should find nothing: whoever holds an old name must not hit a "
                   "timer that was set later");
     CHECK_MESSAGE(!timers.queue.cancel(Timer{}), "Timer{} names no timer");
-    CHECK_MESSAGE(timers.fire(1) == "b ", "b should fire: nobody has cancelled it");
+    CHECK_MESSAGE(timers.fire(1) == "b", "b should fire: nobody has cancelled it");
 }
 
 TEST_CASE("05.1 all timers are cancelled") {
@@ -219,7 +231,7 @@ TEST_CASE("05.1 all timers are cancelled") {
     CHECK(timers.queue.empty());
     CHECK(timers.fire(3).empty());
     timers.set("b", 1);
-    CHECK_MESSAGE(timers.fire(1) == "b ", "afterwards the queue can be used as before");
+    CHECK_MESSAGE(timers.fire(1) == "b", "afterwards the queue can be used as before");
 }
 
 TEST_CASE("05.1 100,000 timers, of which every tenth is left to fire") {
@@ -229,6 +241,9 @@ TEST_CASE("05.1 100,000 timers, of which every tenth is left to fire") {
     std::vector<Timer> timers;
     std::vector<int> fired;
     INFO("we set 100,000 timers, in no order in particular, and cancelled nine of ten");
+    support::waiting_for(
+        "100,000 timers to be set, cancelled and fired. Each should cost O(log n): whoever searches "
+        "through all of them each time is not done before this test's time is over");
     for (int i = 0; i < count; ++i) {
         const int second = static_cast<int>(i * 7919L % count);
         timers.push_back(
