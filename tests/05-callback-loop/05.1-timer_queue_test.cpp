@@ -242,7 +242,8 @@ TEST_CASE("05.1 100,000 timers, of which every tenth is left to fire") {
     std::vector<int> fired;
     INFO("we set 100,000 timers, in no order in particular, and cancelled nine of ten");
     support::waiting_for(
-        "100,000 timers to be set, cancelled and fired. Each should cost O(log n): whoever searches "
+        "100,000 timers to be set, cancelled and fired. Each should cost O(log n): whoever "
+        "searches "
         "through all of them each time is not done before this test's time is over");
     for (int i = 0; i < count; ++i) {
         const int second = static_cast<int>(i * 7919L % count);
