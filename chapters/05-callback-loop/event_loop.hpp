@@ -125,32 +125,53 @@ private:
     /// the others waiting: a task queued now runs in the next turn, and so does a timer set by a
     /// timer.
     void turn() {
+        // EXERCISE BEGIN 05.2 a turn of the loop
+        // HINT The picture on the page is this function: three phases, in order. What a callback
+        // HINT+ queues runs in the next turn; so what has to be known before the first phase?
         const std::size_t queued = tasks_.size();
         call_due_timers();
         call_who_is_ready();
         call_tasks(queued);
+        // EXERCISE END 05.2
     }
 
+    /// Those that are due now.
     void call_due_timers() {
+        // EXERCISE BEGIN 05.2 a turn of the loop
+        // HINT Two lines. fire() and wait() want to be told how somebody is called:
+        // HINT+ [this](const Callback& callback) { call(callback); }.
         if (timers_.empty()) return;
         timers_.fire(now(), [this](const Callback& callback) { call(callback); });
+        // EXERCISE END 05.2
     }
 
     /// The only place where the loop sleeps.
     void call_who_is_ready() {
+        // EXERCISE BEGIN 05.2 a turn of the loop
+        // HINT clock_.sleep_until(next) says how long wait() may take. `next` is when the first
+        // HINT+ timer is due; or at_once, if somebody cannot wait. Who is that, now that the timers
+        // HINT+ have been called?
+        // HINT at_once: stopped_, or a task is queued, or !something_can_happen(). And when wait()
+        // HINT+ returns false, nobody was ready: the clock has to hear of it, nothing_until(next).
         const bool must_not_sleep = stopped_ || !tasks_.empty() || !something_can_happen();
         const TimePoint next = must_not_sleep ? at_once : timers_.next_due();
         const bool anybody = watchers_.wait(clock_.sleep_until(next),
                                             [this](const Callback& callback) { call(callback); });
         if (!anybody) clock_.nothing_until(next);
+        // EXERCISE END 05.2
     }
 
+    /// The first `count` of those that are queued.
     void call_tasks(std::size_t count) {
+        // EXERCISE BEGIN 05.2 a turn of the loop
+        // HINT A task may throw, and then call() does not return: what must have happened to the
+        // HINT+ queue before, so that this task never runs again, and the next one still does?
         for (; count > 0; --count) {
             const Callback task = std::move(tasks_.front());
             tasks_.pop_front();
             call(task);
         }
+        // EXERCISE END 05.2
     }
 
     [[nodiscard]] bool something_can_happen() {

@@ -1,4 +1,4 @@
-// Timers: their order, their cancellation, and what they do to each other while they fire.
+// Timers on the loop; what they do to each other in their queue is in 05.1-timer_queue_test.cpp.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -54,61 +54,6 @@ TEST_CASE("a wait for a timer is rounded up: it does not spin through the last m
     CHECK(clock.sleep_until(clock.now() + 24h * 365) <= 24h);
 }
 
-TEST_CASE("a cancelled timer does not fire, and its callback is destroyed at once") {
-    SimulatedClock clock;
-    EventLoop loop(clock);
-    const auto owned = std::make_shared<int>();
-    const Timer timer = loop.call_later(1s, [owned] { FAIL("it was cancelled"); });
-    CHECK(loop.cancel(timer));
-    INFO("a cancelled timer must not wait for its time to free what its callback owns");
-    CHECK(owned.use_count() == 1);
-    CHECK(!loop.cancel(timer));
-    loop.run();
-}
-
-TEST_CASE("cancelling is harmless after the timer has fired, and for a handle of no timer") {
-    SimulatedClock clock;
-    EventLoop loop(clock);
-    const Timer first = loop.call_later(1s, [] {});
-    loop.run();
-    int calls = 0;
-    loop.call_at(first.due, [&] { ++calls; });  // due at the same time as the first was
-    CHECK(!loop.cancel(first));
-    CHECK(!loop.cancel(Timer{}));
-    loop.run();
-    CHECK(calls == 1);
-}
-
-TEST_CASE("a timer that cancels itself while it fires") {
-    SimulatedClock clock;
-    EventLoop loop(clock);
-    Timer self;
-    auto owned = std::make_shared<std::string>("still here, although its timer was cancelled");
-    std::string said;
-    self = loop.call_later(1s, [&, owned = std::move(owned)] {
-        CHECK(!loop.cancel(self));
-        said = *owned;
-    });
-    loop.run();
-    CHECK(said == "still here, although its timer was cancelled");
-}
-
-TEST_CASE("a timer that cancels a sibling due at the same instant") {
-    SimulatedClock clock;
-    EventLoop loop(clock);
-    Log log;
-    Timer third;
-    loop.call_later(1s, [&] {
-        log.emplace_back("first");
-        CHECK(loop.cancel(third));
-    });
-    loop.call_later(1s, [&] { log.emplace_back("second"); });
-    third = loop.call_later(1s, [&] { log.emplace_back("third, although cancelled"); });
-    loop.call_later(1s, [&] { log.emplace_back("fourth"); });
-    loop.run();
-    CHECK(log == Log{"first", "second", "fourth"});
-}
-
 TEST_CASE("timers set while timers fire wait for the next turn") {
     SimulatedClock clock;
     EventLoop loop(clock);
@@ -124,21 +69,6 @@ TEST_CASE("timers set while timers fire wait for the next turn") {
     loop.run();
     CHECK(log ==
           Log{"first", "second", "end of turn 1", "set by the first, overdue", "set by the first"});
-}
-
-TEST_CASE("a timer between two that are due, set by the first, waits for the next turn too") {
-    SimulatedClock clock;
-    EventLoop loop(clock);
-    Log log;
-    const TimePoint start = loop.now();
-    loop.call_at(start + 1s, [&] {
-        log.emplace_back("1 s");
-        loop.call_at(start + 2s, [&] { log.emplace_back("2 s"); });
-    });
-    loop.call_at(start + 3s, [&] { log.emplace_back("3 s"); });
-    clock.advance(5s);  // all are due at once
-    loop.run();
-    CHECK(log == Log{"1 s", "3 s", "2 s"});
 }
 
 TEST_CASE("a zero delay that re-arms itself for ever does not starve readers and tasks") {
@@ -173,28 +103,4 @@ TEST_CASE("a timer repeated with call_at does not drift, however long its callba
     loop.run();
     CHECK(fired == std::vector<TimePoint>{start + 100ms, start + 200ms, start + 300ms,
                                           start + 400ms, start + 500ms});
-}
-
-TEST_CASE("100,000 timers: cancelling leaves no garbage, and the rest fires in order") {
-    constexpr int count = 100'000;
-    SimulatedClock clock;
-    EventLoop loop(clock);
-    const auto owned = std::make_shared<int>();
-    std::vector<Timer> timers;
-    std::vector<int> fired;
-    for (int i = 0; i < count; ++i) {
-        const auto delay = std::chrono::milliseconds((i * 7919L) % count);  // no order in which...
-        timers.push_back(loop.call_later(
-            delay,
-            [&fired, owned, delay = static_cast<int>(delay.count())] { fired.push_back(delay); }));
-    }
-    CHECK(owned.use_count() == count + 1);
-    for (int i = 0; i < count; ++i) {
-        if (i % 10 != 0) loop.cancel(timers[static_cast<std::size_t>(i)]);
-    }
-    CHECK(owned.use_count() == count / 10 + 1);
-    loop.run();
-    CHECK(fired.size() == count / 10);
-    CHECK(std::is_sorted(fired.begin(), fired.end()));
-    CHECK(owned.use_count() == 1);
 }

@@ -1,0 +1,339 @@
+// Exercise 05.2: a turn of the loop: its phases, their bounds, and how long it may sleep.
+#include <doctest/doctest.h>
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <functional>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include "chapters/05-callback-loop/event_loop.hpp"
+#include "tests/support/socket_pair.hpp"
+
+namespace {
+
+using callbacks::EventLoop;
+using callbacks::SimulatedClock;
+using callbacks::TimePoint;
+using callbacks::Timer;
+using support::SocketPair;
+using namespace std::chrono_literals;
+
+/// A clock that jumps. No loop ever sleeps on it: where it would do so wrongly, the test fails.
+class WakefulClock : public SimulatedClock {
+public:
+    [[nodiscard]] std::chrono::milliseconds sleep_until(TimePoint next) const override {
+        REQUIRE_MESSAGE(++waits_ <= 1000,
+                        "the loop has asked 1000 times who is ready, and goes on. If it never "
+                        "sleeps, it burns a core: sleep_until(next) takes when the first timer is "
+                        "due. And where nobody was ready, the clock has to hear of it: "
+                        "nothing_until(next)");
+        if (!reason_to_stay_awake.empty() && next > now()) {
+            FAIL(reason_to_stay_awake, ", and the loop went to sleep, until ", seconds(next),
+                 ". Who cannot wait? Look at what is true now, before each sleep "
+                 "(docs/05-callback-loop.md, The idea)");
+        }
+        return 0ms;
+    }
+
+    void nothing_until(TimePoint next) override {
+        if (next > now()) slept_until += (slept_until.empty() ? "" : ", ") + seconds(next);
+        SimulatedClock::nothing_until(next);
+    }
+
+    [[nodiscard]] std::string time() const { return seconds(now()); }
+
+    std::string reason_to_stay_awake;  // where there is one, the test fails if the loop sleeps
+    std::string slept_until;           // "3 s, 10 s"
+
+private:
+    static std::string seconds(TimePoint time) {
+        if (time == callbacks::never) return "the end of time";
+        return std::to_string(time.time_since_epoch() / 1s) + " s";
+    }
+
+    mutable int waits_ = 0;
+};
+
+/// A loop on that clock, what has happened on it, and two sockets to watch.
+struct World {
+    WakefulClock clock;
+    EventLoop loop{clock};
+    SocketPair talks;
+    SocketPair silent;
+    std::string story;
+
+    World() { talks.say("x"); }
+
+    void note(const std::string& what) { story += (story.empty() ? "" : " ") + what; }
+
+    /// Notes "reader" in every turn: what there is to read is never read.
+    void read_for_ever() {
+        loop.add_reader(talks.ours.fd(), [this] { note("reader"); });
+    }
+    /// Somebody is waited for who never says a word.
+    void wait_for_the_silent() {
+        loop.add_reader(silent.ours.fd(), [] { FAIL("nobody has said a word"); });
+    }
+    /// Queues a task that ends run() with this turn.
+    void stop_soon() {
+        loop.call_soon([this] { loop.stop(); });
+    }
+};
+
+}  // namespace
+
+TEST_CASE("05.2 a turn: the timers that are due, then who is ready, then what is queued") {
+    World world;
+    INFO(
+        "a task was queued, a reader had something to read, a timer was due; then the loop ran, "
+        "for one turn");
+    world.loop.call_soon([&world] { world.note("task"); });
+    world.read_for_ever();
+    world.loop.call_later(0s, [&world] { world.note("timer"); });
+    world.stop_soon();
+    world.loop.run();
+    CHECK_MESSAGE(world.story == "timer reader task",
+                  "expected: timer reader task; what happened: ", world.story);
+}
+
+TEST_CASE("05.2 what is queued during a turn runs in the next one") {
+    World world;
+    INFO(
+        "in the first turn a timer, a reader and a task each queued another task; the reader was "
+        "called in the second turn, too");
+    const std::string& story = world.story;
+    bool first_turn = true;
+    world.loop.call_later(0s, [&] {
+        world.note("timer");
+        world.loop.call_soon([&] { world.note("timer's"); });
+    });
+    world.loop.add_reader(world.talks.ours.fd(), [&] {
+        world.note("reader");
+        if (!std::exchange(first_turn, false)) {
+            world.loop.remove_reader(world.talks.ours.fd());
+        } else {
+            world.loop.call_soon([&] { world.note("reader's"); });
+        }
+    });
+    world.loop.call_soon([&] {
+        world.note("task");
+        world.loop.call_soon([&] { world.note("task's"); });
+    });
+    world.loop.run();
+    CHECK_MESSAGE(story == "timer reader task reader timer's reader's task's",
+                  "expected: timer reader task, and in the next turn: reader timer's reader's "
+                  "task's; what happened: ",
+                  story,
+                  ". The tasks of a turn are those that were queued when it began "
+                  "(docs/05-callback-loop.md, The idea)");
+}
+
+TEST_CASE("05.2 a task that queues itself for ever holds nobody up") {
+    World world;
+    int turns = 0;
+    bool timer_fired = false;
+    INFO(
+        "a task queues itself again, for ever; a timer is due after 5 of its turns, and then "
+        "there is something to read");
+    std::function<void()> again = [&] {
+        REQUIRE_MESSAGE(++turns <= 100,
+                        "the task ran 100 times, and nobody else had a turn. A phase ends with "
+                        "what was queued when the turn began, not when the queue is empty "
+                        "(docs/05-callback-loop.md, The idea)");
+        world.clock.advance(1s);
+        world.loop.call_soon(again);
+    };
+    world.loop.call_soon(again);
+    world.loop.call_later(5s, [&] {
+        timer_fired = true;
+        world.silent.say("x");
+    });
+    world.loop.add_reader(world.silent.ours.fd(), [&world] { world.loop.stop(); });
+    world.loop.run();
+    CHECK(timer_fired);
+}
+
+TEST_CASE("05.2 when there is nothing to do it sleeps, until the first timer is due") {
+    World world;
+    INFO("two timers are set, for 10 s and for 3 s; nobody says a word");
+    world.loop.call_later(10s, [&world] { world.note(world.clock.time()); });
+    world.loop.call_later(3s, [&world] { world.note(world.clock.time()); });
+    world.loop.run();
+    CHECK_MESSAGE(world.story == "3 s 10 s",
+                  "expected: 3 s 10 s; the timers fired at: ", world.story);
+    CHECK_MESSAGE(world.clock.slept_until == "3 s, 10 s",
+                  "it should have slept until 3 s, and until 10 s; it slept until: ",
+                  world.clock.slept_until);
+}
+
+TEST_CASE("05.2 while somebody is ready, no time passes") {
+    World world;
+    INFO("three bytes came, of which the reader takes one at a time; a timer is due in an hour");
+    world.talks.say("yz");
+    world.loop.call_later(1h, [&world] { world.loop.remove_reader(world.talks.ours.fd()); });
+    world.loop.add_reader(world.talks.ours.fd(), [&world] {
+        char byte = 0;
+        if (::read(world.talks.ours.fd(), &byte, 1) == 1) {
+            world.note(std::string(1, byte) + " at " + world.clock.time());
+        }
+    });
+    world.loop.run();
+    CHECK_MESSAGE(world.story == "x at 0 s y at 0 s z at 0 s",
+                  "expected: x, y and z at 0 s; they were read: ", world.story,
+                  ". The clock is to be told nothing_until() only when nobody was ready");
+    CHECK_MESSAGE(world.clock.now() == TimePoint(1h), "then the hour should have passed");
+}
+
+TEST_CASE("05.2 while a task is queued it does not sleep") {
+    World world;
+    INFO("the loop waits for somebody who is silent, and for a timer in an hour");
+    world.wait_for_the_silent();
+    world.loop.call_later(1h, [] {});
+    SUBCASE("queued before the turn") {
+        world.clock.reason_to_stay_awake = "a task was queued";
+        world.stop_soon();
+    }
+    SUBCASE("queued by a timer, in this turn") {
+        world.clock.reason_to_stay_awake = "a timer has just queued a task";
+        world.loop.call_later(0s, [&world] { world.stop_soon(); });
+    }
+    world.loop.run();
+    CHECK_MESSAGE(world.clock.now() == TimePoint(), "the task should have run at once, at 0 s; it ",
+                  "was ", world.clock.time());
+}
+
+TEST_CASE("05.2 after stop() it does not sleep, and ends with the turn") {
+    World world;
+    INFO("the loop waits for somebody who is silent, and for a timer in an hour");
+    world.wait_for_the_silent();
+    bool hour_over = false;
+    world.loop.call_later(1h, [&] { hour_over = true; });
+    SUBCASE("called by a timer") {
+        INFO("a timer, due at once, called stop()");
+        world.clock.reason_to_stay_awake = "stop() was called";
+        world.loop.call_later(0s, [&world] { world.loop.stop(); });
+        world.loop.run();
+    }
+    SUBCASE("called by a task") {
+        INFO("a task called stop(); behind it another one was queued");
+        world.stop_soon();
+        world.loop.call_soon([&world] { world.note("second"); });
+        world.loop.run();
+        CHECK_MESSAGE(world.story == "second",
+                      "the second task should have run: run() returns at the end of the turn");
+    }
+    CHECK_MESSAGE(!hour_over, "the hour is not over");
+    INFO("the silent one was removed, and run() called again");
+    world.clock.reason_to_stay_awake.clear();
+    world.loop.remove_reader(world.silent.ours.fd());
+    world.loop.run();
+    CHECK_MESSAGE(hour_over, "whatever was to come should still have come");
+}
+
+TEST_CASE("05.2 when nothing is left that could happen, it does not sleep, and run() returns") {
+    World world;
+    world.clock.reason_to_stay_awake = "nothing is left that could happen";
+    SUBCASE("on an empty loop") {
+        world.loop.run();
+    }
+    SUBCASE("a timer removes the last one who was waited for") {
+        world.wait_for_the_silent();
+        world.loop.call_later(0s, [&world] { world.loop.remove_reader(world.silent.ours.fd()); });
+        world.loop.run();
+    }
+    SUBCASE("a timer cancels the last timer") {
+        const Timer last = world.loop.call_later(1h, [] { FAIL("it was cancelled"); });
+        world.loop.call_later(0s, [&world, last] { world.loop.cancel(last); });
+        world.loop.run();
+    }
+    SUBCASE("a reader removes itself") {
+        world.loop.add_reader(world.talks.ours.fd(), [&world] {
+            world.note("reader");
+            world.loop.remove_reader(world.talks.ours.fd());
+        });
+        world.clock.reason_to_stay_awake.clear();  // before it is called there is no end in sight
+        world.loop.run();
+        CHECK(world.story == "reader");
+    }
+    SUBCASE("after a task that another thread queued before run()") {
+        world.loop.call_soon_threadsafe([&world] { world.note("task"); });
+        world.clock.reason_to_stay_awake.clear();
+        world.loop.run();
+        CHECK(world.story == "task");
+    }
+    CHECK_MESSAGE(!world.loop.in_callback(), "run() has returned");
+}
+
+TEST_CASE("05.2 a callback that throws: it has had its turn, and the others still have theirs") {
+    World world;
+    const std::string& story = world.story;
+    const auto fail = [] { throw std::runtime_error("as arranged"); };
+
+    SUBCASE("a task") {
+        INFO("three tasks were queued: a; b, which throws; c");
+        world.loop.call_soon([&] { world.note("a"); });
+        world.loop.call_soon([&] {
+            world.note("b");
+            if (story == "a b") fail();  // once is enough
+        });
+        world.loop.call_soon([&] { world.note("c"); });
+        CHECK_THROWS_AS(world.loop.run(), std::runtime_error);
+        CHECK_MESSAGE(story == "a b", "expected: a b; what happened: ", story);
+        INFO("run() was called again");
+        world.loop.run();
+        CHECK_MESSAGE(story.find("b b") == std::string::npos,
+                      "b ran again: a task has to be out of the queue before it is called");
+        CHECK_MESSAGE(story.find('c') != std::string::npos,
+                      "c never ran: an exception must not take along what is queued behind it");
+        CHECK(story == "a b c");
+    }
+    SUBCASE("a timer, and another one due at the same instant") {
+        INFO("two timers were due; the first threw; then run() was called again");
+        world.loop.call_later(1s, fail);
+        world.loop.call_later(1s, [&] { world.note("sibling"); });
+        CHECK_THROWS_AS(world.loop.run(), std::runtime_error);
+        world.loop.run();
+        CHECK(story == "sibling");
+    }
+    SUBCASE("a reader, and others in the same batch") {
+        INFO(
+            "three readers had something to read; the first of them to be called threw; then "
+            "run() was called again");
+        const std::array<SocketPair, 3> pairs;
+        bool failed = false;
+        for (const SocketPair& pair : pairs) {
+            pair.say("x");
+            world.loop.add_reader(pair.ours.fd(), [&, fd = pair.ours.fd()] {
+                world.loop.remove_reader(fd);
+                if (!failed) {
+                    failed = true;
+                    fail();
+                }
+                world.note("reader");
+            });
+        }
+        CHECK_THROWS_AS(world.loop.run(), std::runtime_error);
+        world.loop.run();
+        CHECK(story == "reader reader");
+    }
+    CHECK_FALSE(world.loop.in_callback());
+}
+
+TEST_CASE("05.2 everybody is called through call(), where the loop looks on") {
+    World world;
+    const std::string& story = world.story;
+    INFO(
+        "a hook was set with after_each_callback(); a timer was due, a reader had something to "
+        "read, a task was queued");
+    world.loop.after_each_callback([&] { world.note(world.loop.in_callback() ? "hook" : "late"); });
+    world.loop.call_later(0s, [&] { world.note("timer"); });
+    world.read_for_ever();
+    world.stop_soon();
+    world.loop.run();
+    CHECK_MESSAGE(story == "timer hook reader hook hook",
+                  "expected: timer hook, reader hook, and a hook for the task; what happened: ",
+                  story, ". Who calls a callback in any other way than by call() is not looked on");
+}
