@@ -88,12 +88,17 @@ public:
 
     /// Starts the tasks, one after the other; none any more when the wait is over.
     bool await_suspend(std::coroutine_handle<> waiting) {
+        // EXERCISE BEGIN 08.2 the first one wins, the others are gone
+        // HINT False means: do not suspend after all. Who could resume you, if all have ended?
+        // HINT A member may end inside its start(). Keep `waiting` in mind only when all have been
+        // HINT+ started: one_ended() must not resume anybody as long as this loop runs.
         for (Member& member : members_) {
             member.start(*this);
             if (missing_ == 0) return false;
         }
         waiting_ = waiting;
         return true;
+        // EXERCISE END 08.2
     }
 
     void await_resume() const noexcept {}
@@ -101,9 +106,14 @@ public:
 private:
     /// Returns whom to resume.
     std::coroutine_handle<> one_ended(bool failed) noexcept {
+        // EXERCISE BEGIN 08.2 the first one wins, the others are gone
+        // HINT missing_ is how many must still end before the wait is over. A failure ends it.
+        // HINT Two reasons to resume nobody, which is std::noop_coroutine(): some are missing, or
+        // HINT+ the tasks are still being started.
         missing_ = failed ? 0 : missing_ - 1;
         if (missing_ > 0 || !waiting_) return std::noop_coroutine();
         return waiting_;
+        // EXERCISE END 08.2
     }
 
     std::span<Member> members_;
@@ -173,12 +183,17 @@ Task<std::tuple<detail::Value<T>...>> when_all(Task<T>... tasks) {
 template <typename... T>
     requires(sizeof...(T) > 0)
 Task<std::variant<detail::Value<T>...>> when_any(Task<T>... tasks) {
+    // EXERCISE BEGIN 08.2 the first one wins, the others are gone
+    // HINT As in when_all(), except that one is enough. Who destroys the losers there, and when?
+    // HINT The winner may have failed: detail::rethrow_if_failed(). Otherwise detail::winner<>()
+    // HINT+ makes the variant; its type is that of this function's result.
     std::tuple<detail::Outcome<T>...> outcomes;
     auto members = detail::members<T...>(outcomes, std::index_sequence_for<T...>(), tasks...);
     detail::Group group(members, 1);
     co_await group;
     detail::rethrow_if_failed(outcomes);
     co_return detail::winner<std::variant<detail::Value<T>...>>(outcomes);
+    // EXERCISE END 08.2
 }
 
 /// A task that does nothing for `delay`: sleep_for() for those who want a Task.
@@ -190,9 +205,14 @@ inline Task<> pass(EventLoop& loop, Duration delay) {
 /// Otherwise the task is destroyed, wherever it waits, and TimedOut is thrown.
 template <typename T>
 Task<T> with_timeout(EventLoop& loop, Task<T> task, Duration limit) {
+    // EXERCISE BEGIN 08.2 the first one wins, the others are gone
+    // HINT A race between the task and a sleep. Both may be due at the same time: who goes first?
+    // HINT The index of when_any()'s variant says who won. A task without a result (void) has none
+    // HINT+ to return: if constexpr.
     auto result = co_await when_any(std::move(task), pass(loop, limit));
     if (result.index() == 1) throw TimedOut();
     if constexpr (!std::is_void_v<T>) co_return std::get<0>(std::move(result));
+    // EXERCISE END 08.2
 }
 
 }  // namespace coroutines

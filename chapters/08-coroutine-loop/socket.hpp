@@ -107,10 +107,20 @@ public:
         if (state_->*side_ != nullptr) {
             throw std::logic_error("two coroutines wait for the same direction of a socket");
         }
+        // EXERCISE BEGIN 08.1 a socket that coroutines wait for
+        // HINT Try first, wait only if you must. True from await_ready() means: it is done.
+        // HINT Three questions, in this order: is it worth a system call (is_ready), may we go on
+        // HINT+ without letting others run (may_go_on), and does it work (attempt)?
         return is_ready() && state_->loop.may_go_on() && attempt();
+        // EXERCISE END 08.1
     }
 
     void await_suspend(std::coroutine_handle<> awaiting) noexcept {
+        // EXERCISE BEGIN 08.1 a socket that coroutines wait for
+        // HINT Leave word who is to be resumed (coroutine), and in the socket's place for this side
+        // HINT+ (state_->*side_) who waits. There are two reasons for being here.
+        // HINT Still ready: we were only not allowed to go on, and no event will come for what is
+        // HINT+ there already, so loop.try_later(). Otherwise wait_for_readiness().
         coroutine = awaiting;
         state_->*side_ = this;
         if (is_ready()) {  // not tried: the coroutine has had its share of this turn
@@ -118,6 +128,7 @@ public:
         } else {
             wait_for_readiness();
         }
+        // EXERCISE END 08.1
     }
 
     bool attempt() noexcept override {
@@ -198,6 +209,13 @@ private:
     [[nodiscard]] bool is_ready() const noexcept override { return state().readable; }
 
     bool transfer() noexcept override {
+        // EXERCISE BEGIN 08.1 a socket that coroutines wait for
+        // HINT One read(2), again after EINTR. Four answers: some bytes, the end (0), not yet
+        // HINT+ (EAGAIN), an error. Which of them mean that the socket is empty?
+        // HINT EAGAIN: it is empty, so it is neither readable nor exceptional now; return false.
+        // HINT+ Another error: fail(errno), and true, since nothing is left to wait for.
+        // HINT Bytes: count_ and bytes_moved(). Where fewer came than there was room for, the
+        // HINT+ socket is empty too, unless it is exceptional: see the traps of edge triggering.
         ssize_t count = -1;
         do {
             count = ::read(state().descriptor.fd(), buffer_.data(), buffer_.size());
@@ -218,6 +236,7 @@ private:
         // when the end was announced, which needs one more read and no other event comes for it.
         if (count_ < buffer_.size() && !state().exceptional) state().readable = false;
         return true;
+        // EXERCISE END 08.1
     }
 
     std::span<char> buffer_;
@@ -235,6 +254,10 @@ private:
     [[nodiscard]] bool is_ready() const noexcept override { return state().writable; }
 
     bool transfer() noexcept override {
+        // EXERCISE BEGIN 08.1 a socket that coroutines wait for
+        // HINT Until rest_ is empty; each write(2) may take a part. EINTR and EAGAIN as in Read.
+        // HINT Where the kernel has no room you return false, and are called again with the same
+        // HINT+ rest_: keep in it what is still to be written.
         while (!rest_.empty()) {
             const ssize_t count = ::write(state().descriptor.fd(), rest_.data(), rest_.size());
             if (count < 0 && errno == EINTR) continue;
@@ -250,6 +273,7 @@ private:
             bytes_moved();
         }
         return true;
+        // EXERCISE END 08.1
     }
 
     std::span<const char> rest_;
@@ -261,6 +285,12 @@ inline Socket::State::~State() {
 }
 
 inline void Socket::State::happened(std::uint32_t events) noexcept {
+    // EXERCISE BEGIN 08.1 a socket that coroutines wait for
+    // HINT An edge comes once, whether somebody waits or not. Keep it in mind first, then wake.
+    // HINT EPOLLIN, or anything that says more than data, makes it readable; EPOLLOUT, EPOLLHUP and
+    // HINT+ EPOLLERR make it writable. EPOLLRDHUP, EPOLLHUP, EPOLLERR and EPOLLPRI: exceptional.
+    // HINT One event may be about both directions: two ifs, no else, and on_ready() for whoever
+    // HINT+ is there.
     constexpr std::uint32_t more_than_data = EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI;
     if ((events & more_than_data) != 0) exceptional = true;
     if ((events & (EPOLLIN | more_than_data)) != 0) {
@@ -271,6 +301,7 @@ inline void Socket::State::happened(std::uint32_t events) noexcept {
         writable = true;
         if (writer != nullptr) writer->on_ready();
     }
+    // EXERCISE END 08.1
 }
 
 inline Socket::Read Socket::read(std::span<char> buffer) {

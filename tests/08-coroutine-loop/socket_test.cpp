@@ -1,4 +1,5 @@
-// Sockets: reading, writing, accepting, connecting, and the traps of edge triggering.
+// Sockets: reading, writing, accepting, connecting, and the traps of edge triggering. More of them
+// in 08.1-socket_test.cpp.
 // docs/08-coroutine-loop.md, "The traps of edge triggering".
 #include <doctest/doctest.h>
 #include <sys/socket.h>
@@ -19,6 +20,7 @@
 #include "common/error.hpp"
 #include "common/listener.hpp"
 #include "tests/05-callback-loop/pair.hpp"
+#include "tests/08-coroutine-loop/sockets.hpp"
 #include "tests/08-coroutine-loop/world.hpp"
 #include "tests/support/test.hpp"
 
@@ -31,26 +33,16 @@ using coroutines::TimedOut;
 using coroutines::when_all;
 using coroutines::with_timeout;
 using testing::finish;
+using testing::make_small;
 using testing::Pair;
+using testing::read_once;
+using testing::tcp_pair;
 using testing::World;
 using namespace std::chrono_literals;
 
 namespace {
 
 using Log = std::vector<std::string>;
-
-/// One read: the text, "end", or what was thrown.
-Task<std::string> read_once(Socket& socket, std::size_t room = 100) {
-    std::string buffer(room, '\0');
-    try {
-        buffer.resize(co_await socket.read(buffer));
-    } catch (const std::system_error& error) {
-        co_return error.what();
-    } catch (const std::logic_error& error) {
-        co_return error.what();
-    }
-    co_return buffer.empty() ? "end" : buffer;
-}
 
 /// Reads to the end.
 Task<std::string> read_to_end(Socket& socket) {
@@ -61,29 +53,6 @@ Task<std::string> read_to_end(Socket& socket) {
         if (count == 0) co_return all;
         all.append(buffer.data(), count);
     }
-}
-
-/// Both ends of a connection through the TCP of this machine, without any loop.
-Pair tcp_pair() {
-    Listener listener(0, Listener::Mode::non_blocking);
-    Pair pair;
-    pair.theirs = Descriptor(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(listener.port());
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    auto* generic = reinterpret_cast<sockaddr*>(&address);
-    common::check(::connect(pair.theirs.fd(), generic, sizeof address), "a test cannot connect");
-    support::wait_until("a connection to accept", [&] {
-        pair.ours = listener.accept();
-        return bool(pair.ours);
-    });
-    return pair;
-}
-
-void make_small(int fd) {
-    const int size = 4096;
-    ::setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
 }
 
 }  // namespace
@@ -106,17 +75,6 @@ TEST_SUITE("reading and writing") {
         }(world, socket));
         CHECK(world.log == Log{"10: hello", "20: end", "20: end"});
         CHECK(world.is_quiet());
-    }
-
-    TEST_CASE("a read takes no more than there is room for, and the next one the rest") {
-        World world;
-        Pair pair;
-        Socket socket(world.loop, std::move(pair.ours));
-        testing::write_all(pair.theirs.fd(), "abcdefg");
-        finish(world.loop, [](World& w, Socket& s) -> Task<> {
-            for (int i = 0; i < 3; ++i) w.note(co_await read_once(s, 3));
-        }(world, socket));
-        CHECK(world.log == Log{"0: abc", "0: def", "0: g"});
     }
 
     TEST_CASE("write_all goes on when the kernel has taken everything") {
@@ -146,28 +104,6 @@ TEST_SUITE("reading and writing") {
         CHECK(world.is_quiet());
     }
 
-    TEST_CASE("the peer has gone: EPIPE or ECONNRESET, for whoever writes") {
-        World world;
-        Pair pair;
-        make_small(pair.ours.fd());
-        Socket socket(world.loop, std::move(pair.ours));
-        world.loop.spawn("peer", [](World& w, Descriptor& peer) -> Task<> {
-            co_await w.loop.sleep_for(1ms);
-            peer.close();  // while the writer waits for room
-        }(world, pair.theirs));
-        finish(world.loop, [](Socket& s) -> Task<> {
-            const std::string data(300'000, 'x');
-            try {
-                co_await s.write_all(data);
-                FAIL_CHECK("it should have thrown");
-            } catch (const std::system_error& error) {
-                CHECK((error.code().value() == EPIPE || error.code().value() == ECONNRESET));
-                CHECK(std::string(error.what()).starts_with("cannot write: "));
-            }
-        }(socket));
-        CHECK(world.milliseconds() == 1);
-    }
-
     TEST_CASE("last_activity() is kept from when it was first asked for, in both directions") {
         World world;
         Pair pair;
@@ -189,23 +125,7 @@ TEST_SUITE("reading and writing") {
 }
 
 TEST_SUITE("the traps of edge triggering") {
-    TEST_CASE("data and the end arrive together: a short read is not the last one") {
-        World world;
-        Pair pair;
-        Socket socket(world.loop, std::move(pair.ours));
-        world.loop.spawn("peer", [](World& w, Descriptor& peer) -> Task<> {
-            co_await w.loop.sleep_for(1ms);
-            testing::write_all(peer.fd(), "last words");
-            peer.close();
-        }(world, pair.theirs));
-        finish(world.loop, [](World& w, Socket& s) -> Task<> {
-            w.note(co_await read_once(s));
-            w.note(co_await read_once(s));
-        }(world, socket));
-        CHECK(world.log == Log{"1: last words", "1: end"});
-    }
-
-    TEST_CASE("the same over TCP, where the end comes while the coroutine is busy") {
+    TEST_CASE("data and the end over TCP, while the coroutine is busy") {
         EventLoop loop;
         Pair pair = tcp_pair();
         Socket socket(loop, std::move(pair.ours));
@@ -248,60 +168,6 @@ TEST_SUITE("the traps of edge triggering") {
         CHECK(last == "cannot read: Connection reset by peer");
     }
 
-    TEST_CASE("every read stops at the urgent mark: what is behind it must not be forgotten") {
-        EventLoop loop;
-        Pair pair = tcp_pair();
-        Socket socket(loop, std::move(pair.ours));
-        std::string came;
-        finish(
-            loop,
-            [](EventLoop& l, Socket& s, int peer, std::string& all) -> Task<> {
-                const auto send = [](EventLoop& x, int to) -> Task<> {
-                    co_await x.sleep_for(0ms);  // so that the reader waits for an edge
-                    ::send(to, "a", 1, 0);
-                    ::send(to, "!", 1, MSG_OOB);
-                    ::send(to, "b", 1, 0);
-                };
-                const auto receive = [](Socket& from, std::string& into) -> Task<> {
-                    while (into.size() < 3) into += co_await read_once(from);
-                };
-                co_await when_all(receive(s, all), send(l, peer));
-            }(loop, socket, pair.theirs.fd(), came),
-            support::deadline());
-        CHECK(came == "a!b");
-    }
-
-    TEST_CASE("both directions of one socket wait at the same time") {
-        World world;
-        Pair pair;
-        make_small(pair.ours.fd());
-        Socket socket(world.loop, std::move(pair.ours));
-        Socket peer(world.loop, std::move(pair.theirs));
-        const std::string data(100'000, 'x');
-        finish(world.loop, [](World& w, Socket& s, Socket& p, const std::string& d) -> Task<> {
-            const auto read = [](World& x, Socket& from) -> Task<> {
-                x.note("read " + co_await read_once(from));
-            };
-            const auto write = [](World& x, Socket& to, const std::string& what) -> Task<> {
-                co_await to.write_all(what);
-                x.note("written");
-            };
-            const auto other_side = [](World& x, Socket& from) -> Task<> {
-                co_await x.loop.sleep_for(1ms);
-                CHECK_MESSAGE(x.loop.watching() == 2, "a reader and a writer should wait");
-                co_await from.write_all(std::string_view("hello"));
-                co_await x.loop.sleep_for(1ms);
-                CHECK_MESSAGE(x.loop.watching() == 1, "the writer should wait still");
-                for (std::size_t count = 0; count < 100'000;) {
-                    count += (co_await read_once(from, 10'000)).size();
-                }
-            };
-            co_await when_all(read(w, s), write(w, s, d), other_side(w, p));
-        }(world, socket, peer, data));
-        CHECK(world.log == Log{"1: read hello", "2: written"});
-        CHECK(world.is_quiet());
-    }
-
     TEST_CASE("a second reader, and a second writer, is an error, and the first goes on") {
         World world;
         Pair pair;
@@ -335,34 +201,6 @@ TEST_SUITE("the traps of edge triggering") {
         CHECK(world.log == Log{"0: 2 two coroutines wait for the same direction of a socket",
                                "0: 4 two coroutines wait for the same direction of a socket",
                                "1: 1 hello", "1: 3 wrote"});
-    }
-
-    TEST_CASE("who floods does not starve the others") {
-        World world;
-        Pair pair;
-        Socket socket(world.loop, std::move(pair.ours));
-        testing::write_all(pair.theirs.fd(), std::string(10'000, '#'));
-        int reads = 0;
-        int turns = 0;
-        int most = 0;
-        world.loop.spawn("flooded", [](Socket& s, int& count) -> Task<> {
-            std::array<char, 1> byte{};
-            for (; count < 10'000; ++count) co_await s.read(byte);  // it never has to wait
-        }(socket, reads));
-        world.loop.spawn("other", [](World& w, int& count, int& n, int& at_most) -> Task<> {
-            int before = 0;
-            while (count < 10'000) {
-                co_await w.loop.sleep_for(0ms);
-                ++n;
-                at_most = std::max(at_most, count - before);
-                before = count;
-            }
-        }(world, reads, turns, most));
-        world.loop.run();
-        CHECK(reads == 10'000);
-        CHECK_MESSAGE(most <= 50, "a coroutine whose socket is always ready read ", most,
-                      " times between two turns of another one: there should be a bound");
-        CHECK(turns >= 200);
     }
 }
 

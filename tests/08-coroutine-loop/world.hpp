@@ -90,4 +90,35 @@ void finish(coroutines::EventLoop& loop, coroutines::Task<T> task,
     if (failure) std::rethrow_exception(failure);
 }
 
+/// Runs `loop` until `task` is finished; what it throws is thrown here. False: after an hour of
+/// virtual time it is not. The other tasks are left as they are then, wherever they wait.
+/// Needs nothing but spawn() and sleep_for(): all the rest may be an exercise that is not done.
+[[nodiscard]] inline bool ends(coroutines::EventLoop& loop, coroutines::Task<> task,
+                               coroutines::Duration limit = std::chrono::hours(1)) {
+    bool ended = false;
+    std::exception_ptr failure;
+    const auto watch = [](coroutines::EventLoop& the_loop,
+                          coroutines::Duration at_most) -> coroutines::Task<> {
+        co_await the_loop.sleep_for(at_most);
+        the_loop.stop();
+    };
+    const auto guard = [](coroutines::EventLoop& the_loop, coroutines::Task<> the_task, bool& done,
+                          std::exception_ptr& error) -> coroutines::Task<> {
+        try {
+            co_await std::move(the_task);
+        } catch (...) {
+            error = std::current_exception();
+        }
+        done = true;
+        the_loop.stop();
+    };
+    auto limited = loop.spawn("limit", watch(loop, limit));
+    auto guarded = loop.spawn("test", guard(loop, std::move(task), ended, failure));
+    loop.run();
+    limited.cancel();
+    guarded.cancel();
+    if (failure) std::rethrow_exception(failure);
+    return ended;
+}
+
 }  // namespace testing

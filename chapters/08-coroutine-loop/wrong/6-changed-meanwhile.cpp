@@ -1,9 +1,11 @@
 // Wrong 08.6: a race without threads. State that was checked before a co_await has changed after
 // it.
-#include "chapters/07-simulated-clock/wait_list.hpp"
+#include "chapters/08-coroutine-loop/mutex.hpp"
 #include "chapters/08-coroutine-loop/wrong/support.hpp"
 
 namespace {
+
+using coroutines::Mutex;
 
 struct Account {
     int money = 100;
@@ -27,47 +29,7 @@ Task<> checks_again(EventLoop& loop, Account& account) {
     account.money -= 80;
 }
 
-/// Cure 2: an asynchronous mutex. Who finds it locked waits in a queue, and no thread is stopped.
-class Mutex {
-public:
-    explicit Mutex(EventLoop& loop) : loop_(loop) {}
-
-    class Lock : simulated::Waiter {
-    public:
-        explicit Lock(Mutex& mutex) : mutex_(mutex) {}
-        Lock(const Lock&) = delete;
-        Lock& operator=(const Lock&) = delete;
-        ~Lock() {
-            if (mutex_.owner_ == this) mutex_.pass_on();
-        }
-
-        [[nodiscard]] bool await_ready() const noexcept { return mutex_.owner_ == nullptr; }
-        void await_suspend(std::coroutine_handle<> handle) {
-            coroutine = handle;
-            mutex_.waiting_.push_back(*this);
-        }
-        void await_resume() noexcept { mutex_.owner_ = this; }
-
-    private:
-        friend class Mutex;
-        Mutex& mutex_;
-    };
-
-private:
-    /// It stays locked, so that nobody comes in between: the next in the queue owns it now.
-    void pass_on() {
-        owner_ = nullptr;
-        if (waiting_.empty()) return;
-        auto& next = static_cast<Lock&>(waiting_.pop_front());
-        owner_ = &next;
-        loop_.make_ready(next);
-    }
-
-    EventLoop& loop_;
-    Lock* owner_ = nullptr;
-    simulated::WaitList waiting_;
-};
-
+/// Cure 2: an asynchronous mutex. Who finds it locked waits in line, and no thread is stopped.
 Task<> locks(EventLoop& loop, Account& account, Mutex& mutex) {
     Mutex::Lock lock(mutex);
     co_await lock;

@@ -1,0 +1,358 @@
+// Exercise 08.1: edge-triggered, registered once, and tried before anybody waits.
+#include <doctest/doctest.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "chapters/08-coroutine-loop/socket.hpp"
+#include "tests/08-coroutine-loop/sockets.hpp"
+#include "tests/08-coroutine-loop/world.hpp"
+#include "tests/support/interposed.hpp"
+#include "tests/support/test.hpp"
+
+using coroutines::EventLoop;
+using coroutines::Socket;
+using coroutines::Task;
+using testing::ends;
+using testing::make_small;
+using testing::Pair;
+using testing::read_once;
+using testing::World;
+using namespace std::chrono_literals;
+
+namespace {
+
+using Log = std::vector<std::string>;
+
+/// The kernel, as the socket `ours` sees it. Who asks in vain again and again is told EIO in the
+/// end: the code under test would never return.
+struct Kernel : support::Interposed {
+    explicit Kernel(int ours) {
+        read = [this, ours](int fd, void* data, std::size_t size) {
+            if (fd != ours) return real_read(fd, data, size);
+            ++reads;
+            return interrupted() ? -1 : patient(real_read(fd, data, size));
+        };
+        write = [this, ours](int fd, const void* data, std::size_t size) {
+            if (fd != ours) return real_write(fd, data, size);
+            ++writes;
+            return interrupted() ? -1 : patient(real_write(fd, data, std::min(size, takes)));
+        };
+    }
+
+    bool interrupting = false;     // every second call fails with EINTR
+    std::size_t takes = SIZE_MAX;  // of one write, in bytes
+    int reads = 0;
+    int writes = 0;
+    bool spinning = false;
+
+private:
+    bool interrupted() {
+        errno = EINTR;
+        return interrupting && (reads + writes) % 2 == 1;
+    }
+
+    ssize_t patient(ssize_t count) {
+        in_vain_ = count < 0 && errno == EAGAIN ? in_vain_ + 1 : 0;
+        if (in_vain_ < 1000) return count;
+        spinning = true;
+        errno = EIO;
+        return -1;
+    }
+
+    int in_vain_ = 0;
+};
+
+/// A socket on a loop in virtual time, and the other end of its connection.
+struct Connection {
+    Connection() { make_small(socket.fd()); }
+
+    World world;
+    Pair pair;
+    Kernel kernel{pair.ours.fd()};
+    Socket socket{world.loop, std::move(pair.ours)};
+
+    /// The other end says `text` after `delay`.
+    void peer_says(std::string text, coroutines::Duration delay) {
+        world.loop.spawn("peer",
+                         [](Connection& c, std::string words, coroutines::Duration wait) -> Task<> {
+                             co_await c.world.loop.sleep_for(wait);
+                             testing::write_all(c.pair.theirs.fd(), words);
+                         }(*this, std::move(text), delay));
+    }
+
+    /// Notes what `count` reads give.
+    Task<> note_reads(int count, std::size_t room = 100) {
+        for (int i = 0; i < count; ++i) world.note(co_await read_once(socket, room));
+    }
+};
+
+const std::string traps = " (docs/08-coroutine-loop.md, \"The traps of edge triggering\")";
+
+}  // namespace
+
+TEST_CASE("08.1 a read waits for what comes") {
+    Connection c;
+    INFO("a coroutine reads; the other end says 'hello' after 10 ms, and 'again' after 20");
+    c.peer_says("hello", 10ms);
+    c.peer_says("again", 20ms);
+    const bool ended = ends(c.world.loop, c.note_reads(2));
+    REQUIRE_MESSAGE(!c.kernel.spinning,
+                    "read(2) said EAGAIN a thousand times in a row, and was asked again. That is "
+                    "chapter 02. Return false: the coroutine waits, and the kernel will tell");
+    CHECK_MESSAGE(ended,
+                  "an hour has passed, and it still waits. Who waits leaves word in two "
+                  "places: whom to resume, and that the socket has a reader");
+    const Log expected{"10: hello", "20: again"};
+    CHECK_MESSAGE(c.world.log == expected,
+                  "it should have read each when it came. EAGAIN is no "
+                  "error: it says 'not yet'",
+                  traps);
+}
+
+TEST_CASE("08.1 what a buffer has no room for comes with the next read") {
+    Connection c;
+    INFO("the other end says 'abcdefg' at once; a coroutine reads three bytes at a time");
+    c.peer_says("abcdefg", 10ms);
+    const bool ended = ends(c.world.loop, c.note_reads(3, 3));
+    CHECK_MESSAGE(ended,
+                  "the last read waits for ever. There was one edge for all seven bytes, "
+                  "and no other will come: a read that has filled its buffer may have left "
+                  "something",
+                  traps);
+    CHECK(c.world.log == Log{"10: abc", "10: def", "10: g"});
+}
+
+TEST_CASE("08.1 the last words and the end come together") {
+    Connection c;
+    INFO("a coroutine waits for bytes; the other end says 'bye' and closes, both at once");
+    c.world.loop.spawn("peer", [](Connection& to) -> Task<> {
+        co_await to.world.loop.sleep_for(10ms);
+        testing::write_all(to.pair.theirs.fd(), "bye");
+        to.pair.theirs.close();
+    }(c));
+    const bool ended = ends(c.world.loop, c.note_reads(2));
+    CHECK_MESSAGE(ended,
+                  "the second read waits for ever: its event has been used up. The first "
+                  "one was short, but EPOLLRDHUP had said that the end was there too",
+                  traps);
+    CHECK(c.world.log == Log{"10: bye", "10: end"});
+}
+
+TEST_CASE("08.1 every read stops at the urgent mark, and there is more behind it") {
+    EventLoop loop;
+    Pair pair = testing::tcp_pair();
+    const Kernel kernel(pair.ours.fd());
+    Socket socket(loop, std::move(pair.ours));
+    INFO("a coroutine waits; the other end sends 'a', then '!' with MSG_OOB, then 'b'");
+    loop.spawn("peer", [](EventLoop& l, int fd) -> Task<> {
+        co_await l.sleep_for(0ms);
+        ::send(fd, "a", 1, 0);
+        ::send(fd, "!", 1, MSG_OOB);
+        ::send(fd, "b", 1, 0);
+    }(loop, pair.theirs.fd()));
+    std::string came;
+    const bool ended = ends(
+        loop,
+        [](Socket& s, std::string& all) -> Task<> {
+            while (all.size() < 3) all += co_await read_once(s);
+        }(socket, came),
+        support::deadline() / 4);
+    CHECK_MESSAGE(ended, "it waits for ever, and '", came, "' has come. A read stops at the mark, ",
+                  "so it is short although there is more. EPOLLPRI says so", traps);
+    CHECK(came == "a!b");
+}
+
+TEST_CASE("08.1 what comes while nobody reads is not forgotten") {
+    Connection c;
+    INFO("a coroutine reads 'one', and is busy for 20 ms; meanwhile 'two' comes. Then it reads");
+    c.peer_says("one", 10ms);
+    c.peer_says("two", 20ms);
+    const bool ended = ends(c.world.loop, [](Connection& on) -> Task<> {
+        on.world.note(co_await read_once(on.socket));
+        co_await on.world.loop.sleep_for(20ms);
+        on.world.note(co_await read_once(on.socket));
+    }(c));
+    CHECK_MESSAGE(ended,
+                  "the second read waits for ever: the edge for 'two' came when nobody "
+                  "waited, and it comes only once. Who keeps it in mind?",
+                  traps);
+    CHECK(c.world.log == Log{"10: one", "30: two"});
+}
+
+TEST_CASE("08.1 a signal interrupts a read and a write, and nothing is lost") {
+    Connection c;
+    INFO("the other end said 'hello'; a coroutine reads it and writes it back");
+    INFO("every second read(2) and write(2) failed with EINTR");
+    c.kernel.interrupting = true;
+    testing::write_all(c.pair.theirs.fd(), "hello");
+    const bool ended = ends(c.world.loop, [](Connection& on) -> Task<> {
+        const std::string text = co_await read_once(on.socket);
+        on.world.note(text);
+        try {
+            co_await on.socket.write_all(text);
+        } catch (const std::system_error& error) {
+            on.world.note(error.what());
+        }
+    }(c));
+    CHECK_MESSAGE(ended, "an hour has passed, and one of them still waits");
+    const Log expected{"0: hello"};
+    CHECK_MESSAGE(c.world.log == expected, "EINTR says that a signal came first: again");
+    CHECK(testing::read_all(c.pair.theirs.fd()) == "hello");
+}
+
+TEST_CASE("08.1 a write goes on behind what the kernel has taken") {
+    Connection c;
+    INFO("a coroutine writes 'hello world'; each write(2) took at most 3 bytes of it");
+    c.kernel.takes = 3;
+    const bool ended = ends(c.world.loop, [](Connection& on) -> Task<> {
+        co_await on.socket.write_all(std::string_view("hello world"));
+    }(c));
+    CHECK_MESSAGE(ended,
+                  "an hour has passed, and it still waits for room, of which there is "
+                  "plenty: only EAGAIN says that there is none");
+    const std::string heard = testing::read_all(c.pair.theirs.fd());
+    CHECK_MESSAGE(heard == "hello world", "all of it should have come; it was ",
+                  support::quoted(heard), ". write(2) returns how many bytes it took");
+}
+
+TEST_CASE("08.1 one coroutine waits for room while another one waits for bytes") {
+    Connection c;
+    std::string data(100'000, '#');
+    for (std::size_t i = 0; i < data.size(); i += 100) data[i] = static_cast<char>('a' + i % 23);
+    INFO("one coroutine reads; another one writes 100,000 bytes, for which there is no room");
+    INFO("the other end says 'hello' after 10 ms, and begins to read after 20");
+    c.peer_says("hello", 10ms);
+    std::string heard;
+    c.world.loop.spawn("reader", c.note_reads(1));
+    c.world.loop.spawn("peer", [](Connection& on, std::string& all) -> Task<> {
+        co_await on.world.loop.sleep_for(20ms);
+        on.world.note("now the other end reads");
+        for (int turn = 0; turn < 1000; ++turn) {
+            all += testing::read_all(on.pair.theirs.fd());
+            co_await on.world.loop.sleep_for(0ms);
+        }
+    }(c, heard));
+    const bool ended = ends(c.world.loop, [](Connection& on, const std::string& all) -> Task<> {
+        co_await on.socket.write_all(all);
+        on.world.note("all is written");
+    }(c, data));
+    CHECK_MESSAGE(!c.kernel.spinning,
+                  "write(2) said EAGAIN a thousand times in a row, and was "
+                  "asked again. Return false: somebody will tell");
+    REQUIRE_MESSAGE(ended, "an hour has passed, and the writer still waits; ", heard.size(),
+                    " bytes have come. Where there is room again, the event says EPOLLOUT");
+    CHECK(c.world.log == Log{"10: hello", "20: now the other end reads", "20: all is written"});
+    heard += testing::read_all(c.pair.theirs.fd());
+    const bool same = heard == data;
+    CHECK_MESSAGE(same, "the bytes that came are not those that were written, in order");
+}
+
+TEST_CASE("08.1 a connection that breaks is an exception, for whoever waits") {
+    Connection c;
+    INFO("a coroutine writes more than there is room for; after 10 ms the other end closes");
+    c.world.loop.spawn("peer", [](Connection& on) -> Task<> {
+        co_await on.world.loop.sleep_for(10ms);
+        on.pair.theirs.close();
+    }(c));
+    std::string why;
+    const bool ended = ends(c.world.loop, [](Connection& on, std::string& said) -> Task<> {
+        const std::string data(300'000, '#');
+        try {
+            co_await on.socket.write_all(data);
+        } catch (const std::system_error& error) {
+            said = error.what();
+        }
+    }(c, why));
+    CHECK_MESSAGE(ended,
+                  "an hour has passed, and it still waits for room. Nobody is there to make "
+                  "any: an error is something to go on with (fail(), and true)");
+    CHECK_MESSAGE(
+        (why == "cannot write: Broken pipe" || why == "cannot write: Connection reset by peer"),
+        "write_all() should have thrown, for EPIPE or ECONNRESET; it said ", support::quoted(why));
+}
+
+TEST_CASE("08.1 the second one who reads is told, and the first one goes on") {
+    Connection c;
+    INFO("two coroutines read from one socket; after 10 ms the other end says 'hello'");
+    c.peer_says("hello", 10ms);
+    c.world.loop.spawn("first", c.note_reads(1));
+    const bool ended = ends(c.world.loop, [](Connection& on) -> Task<> {
+        co_await on.note_reads(1);
+        co_await on.world.loop.sleep_for(20ms);
+    }(c));
+    CHECK_MESSAGE(ended, "an hour has passed, and the second one waits, too");
+    const Log expected{"0: two coroutines wait for the same direction of a socket", "10: hello"};
+    CHECK_MESSAGE(c.world.log == expected,
+                  "await_ready() refuses the second one, if the first has left word that it is "
+                  "there: in the socket's place for its side");
+}
+
+TEST_CASE("08.1 who is always ready does not starve the others") {
+    Connection c;
+    testing::write_all(c.pair.theirs.fd(), std::string(2000, '#'));
+    int reads = 0;
+    int turns = 0;
+    c.world.loop.spawn("other", [](EventLoop& loop, int& count) -> Task<> {
+        while (count < 5000) {
+            co_await loop.sleep_for(0ms);
+            ++count;
+        }
+    }(c.world.loop, turns));
+    INFO("2,000 bytes have come; a coroutine reads one at a time, and never has to wait");
+    const bool ended = ends(c.world.loop, [](Socket& s, int& count) -> Task<> {
+        std::array<char, 1> byte{};
+        for (; count < 2000; ++count) co_await s.read(byte);
+    }(c.socket, reads));
+    REQUIRE_MESSAGE(ended, "after ", reads,
+                    " reads it waits for ever, and bytes are there. It was "
+                    "not allowed to go on, but the socket is still ready: no event will come. "
+                    "try_later()");
+    CHECK_MESSAGE(turns >= 20, "meanwhile another coroutine, which was ready all the time, had ",
+                  turns, " turns. may_go_on() says when it is time to let others run", traps);
+}
+
+TEST_CASE("08.1 a request costs one read and one write") {
+    Connection c;
+    c.world.loop.spawn("server", [](Socket& s) -> Task<> {
+        std::array<char, 100> buffer{};
+        while (const std::size_t count = co_await s.read(buffer)) {
+            co_await s.write_all(std::span(buffer).first(count));
+        }
+    }(c.socket));
+    INFO("a coroutine echoes; the other end said a line 100 times, and waited for it each time");
+    std::string heard;
+    int reads = 0;
+    int writes = 0;
+    const bool ended =
+        ends(c.world.loop, [](Connection& on, std::string& all, int& r, int& w) -> Task<> {
+            co_await on.world.loop.sleep_for(
+                1ms);  // by now, the server has found out that it must wait
+            r = on.kernel.reads;
+            w = on.kernel.writes;
+            for (int i = 0; i < 100; ++i) {
+                testing::write_all(on.pair.theirs.fd(), "hello\n");
+                co_await on.world.loop.sleep_for(1ms);
+                all += testing::read_all(on.pair.theirs.fd());
+            }
+            r = on.kernel.reads - r;
+            w = on.kernel.writes - w;
+        }(c, heard, reads, writes));
+    REQUIRE(ended);
+    CHECK_MESSAGE(heard.size() == 600, "the server answered ", heard.size() / 6, " times");
+    CHECK_MESSAGE(reads == 100, "read(2) was called ", reads, " times. Less than there was room ",
+                  "for has come: then the socket is empty, and nobody needs to ask", traps);
+    CHECK_MESSAGE(writes == 100, "write(2) was called ", writes, " times");
+}

@@ -1,0 +1,76 @@
+// The asynchronous mutex: one at a time, first come, first served, whoever is destroyed.
+#include <doctest/doctest.h>
+
+#include <chrono>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "chapters/08-coroutine-loop/mutex.hpp"
+#include "tests/08-coroutine-loop/world.hpp"
+
+using coroutines::EventLoop;
+using coroutines::Mutex;
+using coroutines::Task;
+using testing::World;
+using namespace std::chrono_literals;
+
+namespace {
+
+using Log = std::vector<std::string>;
+
+/// Locks, notes it, and keeps it locked for 10 ms.
+Task<> work(World& world, Mutex& mutex, std::string name) {
+    Mutex::Lock lock(mutex);
+    co_await lock;
+    world.note(name);
+    co_await world.loop.sleep_for(10ms);
+}
+
+/// "a" to "d" want to work at the same time; some of them are cancelled at `when`.
+Log cancel(std::vector<std::size_t> whom, coroutines::Duration when) {
+    World world;
+    Mutex mutex(world.loop);
+    std::vector<EventLoop::Spawned> all;
+    for (const char* name : {"a", "b", "c", "d"}) {
+        all.push_back(world.loop.spawn(name, work(world, mutex, name)));
+    }
+    world.loop.spawn("cancel",
+                     [](World& w, std::vector<EventLoop::Spawned>& tasks,
+                        std::vector<std::size_t> which, coroutines::Duration delay) -> Task<> {
+                         co_await w.loop.sleep_for(delay);
+                         for (const std::size_t index : which) tasks[index].cancel();
+                     }(world, all, std::move(whom), when));
+    world.loop.run();
+    return world.log;
+}
+
+}  // namespace
+
+TEST_CASE("one at a time, in the order in which they came") {
+    CHECK(cancel({}, 1ms) == Log{"0: a", "10: b", "20: c", "30: d"});
+}
+
+TEST_CASE("who is destroyed while it holds a mutex, or waits for it, does not stop the others") {
+    CHECK(cancel({1}, 1ms) == Log{"0: a", "10: c", "20: d"});
+    CHECK(cancel({0}, 1ms) == Log{"0: a", "1: b", "11: c", "21: d"});
+    CHECK(cancel({0, 1}, 1ms) == Log{"0: a", "1: c", "11: d"});
+    CHECK(cancel({0, 1, 2, 3}, 1ms) == Log{"0: a"});
+}
+
+TEST_CASE("who is destroyed when it was given the mutex, but has not gone on yet, passes it on") {
+    World world;
+    Mutex mutex(world.loop);
+    auto first = world.loop.spawn("a", work(world, mutex, "a"));
+    auto second = world.loop.spawn("b", work(world, mutex, "b"));
+    world.loop.spawn("c", work(world, mutex, "c"));
+    world.loop.spawn("cancel",
+                     [](World& w, EventLoop::Spawned& owner, EventLoop::Spawned& next) -> Task<> {
+                         co_await w.loop.sleep_for(1ms);
+                         owner.cancel();  // in the next turn: first the owner goes, which makes the
+                                          // next one ready,
+                         next.cancel();   // and then that one, which has not been resumed
+                     }(world, first, second));
+    world.loop.run();
+    CHECK(world.log == Log{"0: a", "1: c"});
+}
