@@ -37,7 +37,8 @@ Transcripts
                         port in its "--port N" is swapped for a free one while this runs.
     [manual: WHY]       never run, never compared (two terminals); needs no COMMAND
 
-    Left out: the lines in which make shows what it builds.
+    Left out: the lines in which make shows what it builds, and the crowd's warning that the machine
+    was busy.
     Always free to differ: ports, process ids, addresses in memory, numbers with decimals,
     thousands commas or a unit, spacing, and drawings (see normalise).
 """
@@ -362,7 +363,7 @@ def choose(lines, options):
 
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 BUILDING = re.compile(r"^(?:(?:g|clang)\+\+\S* -.*|(?:compiling|building) \S+/\S+"
-                      r"|make\[\d+\]: (?!\*\*\*).*)\n?", re.MULTILINE)
+                      r"|make\[\d+\]: (?!\*\*\*).*|Busy machine: .*)\n?", re.MULTILINE)
 ADDRESS = re.compile(r"\b(127\.0\.0\.1|localhost)([: ]\d+)?\b")
 NAMED = re.compile(r"\b(pid|sleeps)\b[ =:]*\d+")
 HEXADECIMAL = re.compile(r"\b0x[0-9a-fA-F]+")
