@@ -13,7 +13,6 @@ The rounds are interleaved (A B C, A B C): what slows down the machine for a whi
 """
 
 import argparse
-import sys
 import time
 
 import measure
@@ -170,18 +169,11 @@ def show(options):
 
 def main():
     parser = argparse.ArgumentParser(description="Measures echo servers.")
-    parser.add_argument("--build", default="build")
-    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--limit", type=int, default=LIMIT, help="milliseconds for one run")
     parser.add_argument("--scenarios", help="of the cost, with commas; none: -")
     parser.add_argument("--servers", help="with commas")
     parser.add_argument("--no-speed", action="store_true", help="only the cost")
-    parser.add_argument("--record", help="write all numbers into this file, as JSON")
-    parser.add_argument("--show", action="store_true", help="measure nothing, print the record")
-    parser.add_argument("--alone", action="store_true",
-                        help="lets nobody else on the machine in between (SCHED_FIFO; root)")
-    parser.add_argument("--compiler", default="g++")
-    options = parser.parse_args()
+    options = measure.parse(parser)
 
     if options.show:
         return show(options)
@@ -212,15 +204,8 @@ def main():
                              (cores[0], cores[-1]), options.limit, progress)
     progress.end()
     print_report(record, servers)
-    print(f"{time.monotonic() - start:.0f} seconds. {measure.how_taken(record)}")
-    if options.record:
-        measure.write_record(options.record, record)
+    measure.conclude(record, start, options.record)
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except measure.Failed as problem:
-        sys.exit(f"bench: {problem}")
-    except KeyboardInterrupt:
-        sys.exit(130)
+    measure.call(main, "bench")

@@ -137,7 +137,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except measure.Failed as problem:
-        sys.exit(f"count: {problem}")
+    measure.call(main, "count")

@@ -11,7 +11,6 @@ import argparse
 import json
 import pathlib
 import subprocess
-import sys
 import time
 
 import measure
@@ -128,15 +127,8 @@ def print_report(record):
 
 def main():
     parser = argparse.ArgumentParser(description="Measures what more of everything costs.")
-    parser.add_argument("--build", default="build")
-    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--parts", default="events,memory,sleepers", help="with commas")
-    parser.add_argument("--record", help="write all numbers into this file, as JSON")
-    parser.add_argument("--show", action="store_true", help="measure nothing, print the record")
-    parser.add_argument("--alone", action="store_true",
-                        help="lets nobody else on the machine in between (SCHED_FIFO; root)")
-    parser.add_argument("--compiler", default="g++")
-    options = parser.parse_args()
+    options = measure.parse(parser)
     parts = options.parts.split(",")
     if options.show:
         record = measure.recorded("growth")
@@ -167,15 +159,9 @@ def main():
         record["sleepers"] = sleepers(options.rounds, options.build, cores[-1], progress)
     progress.end()
     print_report(record)
-    print(f"\n{time.monotonic() - start:.0f} seconds. {measure.how_taken(record)}")
-    if options.record:
-        measure.write_record(options.record, record)
+    print()
+    measure.conclude(record, start, options.record)
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except measure.Failed as problem:
-        sys.exit(f"bench-growth: {problem}")
-    except KeyboardInterrupt:
-        sys.exit(130)
+    measure.call(main, "bench-growth")

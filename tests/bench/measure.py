@@ -14,6 +14,7 @@ import signal
 import statistics
 import subprocess
 import sys
+import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 YARDSTICK = "bare-epoll"
@@ -254,3 +255,35 @@ class Progress:
     def end(self):
         if self.live:
             sys.stderr.write("\r\033[K")
+
+
+# --- The command line ---------------------------------------------------------------------------
+
+
+def parse(parser):
+    """Adds what bench and bench-growth have in common, and reads the command line."""
+    parser.add_argument("--build", default="build")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--record", help="write all numbers into this file, as JSON")
+    parser.add_argument("--show", action="store_true", help="measure nothing, print the record")
+    parser.add_argument("--alone", action="store_true",
+                        help="lets nobody else on the machine in between (SCHED_FIFO; root)")
+    parser.add_argument("--compiler", default="g++")
+    return parser.parse_args()
+
+
+def conclude(record, start, path):
+    """Says how long it took and under what circumstances; writes the record where asked to."""
+    print(f"{time.monotonic() - start:.0f} seconds. {how_taken(record)}")
+    if path:
+        write_record(path, record)
+
+
+def call(main, name):
+    """Runs `main`; what can go wrong is one line."""
+    try:
+        main()
+    except (Failed, OSError) as problem:
+        sys.exit(f"{name}: {problem}")
+    except KeyboardInterrupt:
+        sys.exit(130)
