@@ -9,6 +9,7 @@ Timers: a thousand to a million of them; chapter 05's and chapter 07's, and a li
 
 import argparse
 import json
+import math
 import pathlib
 import subprocess
 import time
@@ -55,10 +56,33 @@ def kilobytes(path, names):
     return sum(int(fields[name].split()[0]) for name in names)
 
 
-def memory_of(pid):
-    """(kB in the processes, shared pages counted once; kB in the kernel, of the whole system)"""
-    own = sum(kilobytes(f"/proc/{member}/smaps_rollup", ["Pss"]) for member in family(pid))
-    return own, kilobytes("/proc/meminfo", ["KernelStack", "PageTables", "SUnreclaim"])
+def memory_of_processes(pid):
+    """kB, pages that several share counted once."""
+    return sum(kilobytes(f"/proc/{member}/smaps_rollup", ["Pss"]) for member in family(pid))
+
+
+def memory_of_kernel():
+    """kB, of the whole system: stacks, page tables and the objects in use. Who is not root may not
+    count these, and gets the pages they lie in: freed ones stay there for the next to use."""
+    stacks = ["KernelStack", "PageTables"]
+    try:
+        lines = pathlib.Path("/proc/slabinfo").read_text().splitlines()[2:]
+    except OSError:
+        return kilobytes("/proc/meminfo", [*stacks, "SUnreclaim"])
+    caches = (line.split() for line in lines)
+    objects = sum(int(in_use) * int(size) for _, in_use, _, size, *_ in caches)
+    return objects / 1024 + kilobytes("/proc/meminfo", stacks)
+
+
+def settle():
+    """Waits, two seconds at most, until the kernel has freed what the server before it held."""
+    before = math.inf
+    for _ in range(20):
+        now = memory_of_kernel()
+        if abs(now - before) < 20:
+            return
+        before = now
+        time.sleep(0.1)
 
 
 def memory(servers, count, build, cores, progress):
@@ -70,14 +94,15 @@ def memory(servers, count, build, cores, progress):
             if server.most < MANY:
                 continue
             found = results.setdefault(server.name, {"process": [], "kernel": []})
+            settle()
             with measure.running(server, build, cores[-1]) as (pid, port):
-                before = memory_of(pid)
+                before = memory_of_processes(pid), memory_of_kernel()
                 command = measure.load_command(build, pid, port, {"clients": MANY})
                 load = subprocess.Popen([*command, "--hold"], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, text=True)
                 if load.stdout.readline() != "connected\n":
                     raise measure.Failed(f"{server.name}: the clients cannot connect")
-                after = memory_of(pid)
+                after = memory_of_processes(pid), memory_of_kernel()
                 load.communicate("")
             found["process"].append(round((after[0] - before[0]) / MANY, 2))
             found["kernel"].append(round((after[1] - before[1]) / MANY, 2))
@@ -102,7 +127,7 @@ def sleepers(count, build, core, progress):
 
 def table(title, columns, results, value):
     """One row a key of `results`; value(cell) is what stands in it."""
-    width = 8 if len(columns) > 4 else 11
+    width = 9 if len(columns) > 4 else 11
     print(f"\n{title}\n\n{'':22}" + "".join(f"{column:>{width}}" for column in columns))
     for name, cells in results.items():
         row = [value(cells[column]) if column in cells else "-"
