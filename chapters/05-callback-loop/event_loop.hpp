@@ -121,8 +121,9 @@ public:
     [[nodiscard]] bool in_callback() const { return in_callback_; }
 
 private:
-    /// This is the loop. Each phase is bounded by what there was when it began, so that none keeps
-    /// the others waiting: a task queued now runs in the next turn, and so does a timer set by a
+    /// This is the loop. Each phase is bounded, so that none keeps the others waiting: the timers
+    /// and those who are ready by what there is when the phase begins, the tasks by what was queued
+    /// when the turn began. A task queued now runs in the next turn, and so does a timer set by a
     /// timer.
     void turn() {
         // EXERCISE BEGIN 05.2 a turn of the loop

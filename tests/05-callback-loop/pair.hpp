@@ -1,44 +1,16 @@
-// Two connected sockets, for tests that play both sides of a conversation.
+// What the tests from 05 on do with the two ends of a conversation.
 #pragma once
 
 #include <sys/socket.h>
-#include <unistd.h>
 
-#include <array>
-#include <string>
 #include <string_view>
-#include <utility>
 
-#include "common/descriptor.hpp"
-#include "common/error.hpp"
+#include "tests/support/socket_pair.hpp"
 
 namespace testing {
 
-/// Neither end ever sleeps in a read or a write.
-struct Pair {
-    Pair() {
-        std::array<int, 2> ends{};
-        common::check(
-            ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends.data()),
-            "cannot make a socket pair");
-        ours = common::Descriptor(ends[0]);
-        theirs = common::Descriptor(ends[1]);
-    }
-
-    common::Descriptor ours;
-    common::Descriptor theirs;
-};
-
-/// Everything that can be read from `fd` now.
-inline std::string read_all(int fd) {
-    std::string text;
-    std::array<char, 65536> buffer;
-    while (true) {
-        const ssize_t count = ::read(fd, buffer.data(), buffer.size());
-        if (count <= 0) return text;
-        text.append(buffer.data(), static_cast<std::size_t>(count));
-    }
-}
+using Pair = support::SocketPair;
+using support::read_all;
 
 /// Returns false where the kernel did not take all of it.
 inline bool write_all(int fd, std::string_view text) {

@@ -326,7 +326,7 @@ TEST_SUITE("accepting and connecting") {
         std::vector<Descriptor> queue;  // until it is full: then the kernel answers nobody
         for (int i = 0; i < 3; ++i) {
             queue.emplace_back(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-            ::connect(queue.back().fd(), generic, size);
+            static_cast<void>(::connect(queue.back().fd(), generic, size));
         }
         finish(world.loop, [](World& w, std::uint16_t port) -> Task<> {
             CHECK_THROWS_AS(co_await with_timeout(w.loop, coroutines::connect(w.loop, port), 20ms),

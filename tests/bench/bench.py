@@ -5,7 +5,7 @@ Cost: server and load on one core, so that both work in equal batches. What the 
 was says the operating system. The load's own CPU time per request is the control: it sends and
 checks the same bytes every time. Where it moves, either the machine was slower for a while, and
 the last column, which divides by it, puts that right; or the batches were others (threads,
-processes, 02): then the two cannot be compared to a few per cent.
+processes, 02): then there is nothing to correct, and no comparison to a few per cent.
 
 Speed: server and load on two cores. Whichever is busy all the time limits the other.
 
@@ -101,10 +101,13 @@ def cost_table(results, servers, scenario):
         if yardstick:
             control = measure.ratio(mine["own_ns"], yardstick["own_ns"])
             line += f"{measure.ratio(mine['server_ns'], yardstick['server_ns']):9.2f}" \
-                    f"{(control - 1) * 100:+9.0f} %" \
-                    f"{measure.corrected_ratio(mine, yardstick):9.2f}"
-            if abs(control - 1) > 0.05:
-                line += "  off"
+                    f"{(control - 1) * 100:+9.0f} %"
+            if not server.batches:
+                line += "        -  batches"
+            else:
+                line += f"{measure.corrected_ratio(mine, yardstick):9.2f}"
+                if abs(control - 1) > 0.05:
+                    line += "  off"
         lines.append(line)
     return "\n".join(lines) + "\n"
 
@@ -141,7 +144,8 @@ def claims(results):
 def print_report(record, servers):
     if record["cost"]:
         print("\nCOST: the server's CPU time per request, on one core. Differences below 5 % mean\n"
-              "nothing. \"off\": the load's own cost (control) moved by more, the comparison is off.\n")
+              "nothing. \"off\": the load's own cost (control) moved by more, the comparison is off.\n"
+              "\"batches\": it answers one at a time, which makes the load dearer as well.\n")
         for scenario in record["cost"]:
             print(cost_table(record["cost"], servers, scenario))
         if "few" in record["cost"]:

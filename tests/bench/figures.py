@@ -104,7 +104,7 @@ def price():
     yardstick = results[measure.YARDSTICK]
     chapters = [server.name for server in measure.CHAPTERS]
     left_out = ["02-polling", "01-blocking-read"]
-    rows = sorted((measure.corrected_ratio(found, yardstick), name)
+    rows = sorted((measure.best_ratio(measure.by_name(name), found, yardstick), name)
                   for name, found in results.items() if name not in left_out)
     shown = [(name, [(value, BARE if name.startswith("bare") else
                       OURS if name in chapters else WORLD)]) for value, name in rows]

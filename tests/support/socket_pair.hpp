@@ -14,6 +14,16 @@
 
 namespace support {
 
+/// Everything that can be read from `fd`, which does not block, now.
+inline std::string read_all(int fd) {
+    std::string text;
+    char block[4096];
+    for (ssize_t count = 0; (count = ::read(fd, block, sizeof block)) > 0;) {
+        text.append(block, static_cast<std::size_t>(count));
+    }
+    return text;
+}
+
 /// Two connected, non-blocking sockets (socketpair(2)). `ours` is what is being tested.
 struct SocketPair {
     SocketPair() {
@@ -41,14 +51,7 @@ struct SocketPair {
     }
 
     /// Whatever has come to their side so far.
-    [[nodiscard]] std::string heard() const {
-        std::string text;
-        char block[4096];
-        for (ssize_t count = 0; (count = ::read(theirs.fd(), block, sizeof block)) > 0;) {
-            text.append(block, static_cast<std::size_t>(count));
-        }
-        return text;
-    }
+    [[nodiscard]] std::string heard() const { return read_all(theirs.fd()); }
 
     common::Descriptor ours;
     common::Descriptor theirs;
