@@ -144,7 +144,7 @@ def claims(results):
 def print_report(record, servers):
     if record["cost"]:
         print("\nCOST: the server's CPU time per request, on one core. Differences below 5 % mean\n"
-              "nothing. \"off\": the load's own cost (control) moved by more, the comparison is off.\n"
+              "nothing. \"off\": the load's own cost (control) moved by more: not to be compared.\n"
               "\"batches\": it answers one at a time, which makes the load dearer as well.\n")
         for scenario in record["cost"]:
             print(cost_table(record["cost"], servers, scenario))

@@ -74,14 +74,12 @@ class Tables(unittest.TestCase):
 
 
 class Reading(unittest.TestCase):
-    def test_strace(self):
-        table = ("% time     seconds  usecs/call     calls    errors syscall\n"
-                 "------ ----------- ----------- --------- --------- ----------------\n"
-                 " 55.71    0.145232          14     10061           read\n"
-                 " 41.29    0.105232          10     10050        12 write\n"
-                 "------ ----------- ----------- --------- --------- ----------------\n"
-                 "100.00    0.260000          11     20111        12 total\n")
-        self.assertEqual(count.system_calls(table), {"read": 10061, "write": 10050})
+    def test_perf(self):
+        table = ("# started on Wed Nov 25 00:26:50 2026\n\n"
+                 "20115,,raw_syscalls:sys_enter,1285240,100.00,,\n"
+                 "10061,,syscalls:sys_enter_read,1285240,100.00,,\n"
+                 "10050,,syscalls:sys_enter_write,1285240,100.00,,\n")
+        self.assertEqual(count.system_calls(table), {"read": 10061, "write": 10050, "others": 4})
 
     def test_valgrind(self):
         self.assertEqual(count.one_number(r"heap usage: ([\d,]+) allocs",

@@ -3,7 +3,8 @@
 
     count.py [--build DIR] [--record FILE]
 
-For each server: system calls per request by name (strace), instructions that it executes itself
+For each server: system calls per request by name (perf stat, as root: the kernel counts; strace would
+stop the server at each call, and let the load run in between), instructions that it executes itself
 per request (valgrind --tool=callgrind: without the kernel's), allocations per request (valgrind).
 Everything is counted in two runs of different length; the difference of the two is what the
 requests cost, without start and end. 50 clients, on one core. Takes some minutes.
@@ -25,6 +26,10 @@ SERVERS = ["bare-epoll", "01-threads", "03-select", "04-epoll", "04-epoll --edge
            "05-callback-loop", "06-promises", "08-coroutine-loop", "libuv", "libevent",
            "asio callbacks", "asio coroutines", "node.js", "asyncio"]
 SHORT, LONG = 5_000, 15_000  # requests
+CALLS = ["read", "readv", "recvfrom", "recvmsg", "write", "writev", "sendto", "sendmsg", "ioctl",
+         "select", "pselect6", "poll", "ppoll", "epoll_wait", "epoll_pwait", "epoll_ctl", "futex",
+         "mmap", "mremap", "munmap", "brk"]
+COUNTERS = ",".join(["raw_syscalls:sys_enter", *(f"syscalls:sys_enter_{call}" for call in CALLS)])
 INTERPRETED = ["node.js", "asyncio"]  # not under valgrind
 
 
@@ -45,7 +50,7 @@ def watched(tool, server, build, core, requests, report):
     finally:
         with contextlib.suppress(ProcessLookupError):
             child = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
-            target = int(child.split()[0]) if tool[0] == "strace" else process.pid
+            target = int(child.split()[0]) if tool[0] == "perf" else process.pid
             subprocess.run(["kill", f"-{signal.SIGTERM.value}", str(target)], check=False)
         process.wait()
         process.stdout.close()
@@ -53,13 +58,11 @@ def watched(tool, server, build, core, requests, report):
 
 
 def system_calls(table):
-    """{name: calls} from what `strace -c` prints."""
-    calls = {}
-    for line in table.splitlines():
-        words = line.split()
-        if len(words) >= 5 and re.fullmatch(r"[\d.]+", words[0]) and words[-1] != "total":
-            calls[words[-1]] = int(words[3])
-    return calls
+    """{name: calls} from what `perf stat -x,` writes for COUNTERS."""
+    calls = {name: int(number) for number, name in
+             re.findall(r"^(\d+),,\w+:sys_enter_?(\w*),", table, re.MULTILINE)}
+    total = calls.pop("")
+    return calls | {"others": total - sum(calls.values())}
 
 
 def one_number(pattern, text):
@@ -78,7 +81,7 @@ def count(server, build, core):
         def both(*tool):
             return [watched(tool, server, build, core, n, report) for n in (LONG, SHORT)]
 
-        long, short = map(system_calls, both("strace", "-f", "-c", "-o", report))
+        long, short = map(system_calls, both("perf", "stat", "-x,", "-o", report, "-e", COUNTERS, "--"))
         each = {name: difference(calls, short.get(name, 0)) for name, calls in long.items()}
         found["calls"] = {name: calls for name, calls in each.items() if calls >= 0.005}
         if server.name in INTERPRETED:
@@ -99,7 +102,7 @@ HEADER = f"{'':20}{'instructions':>12}{'allocs':>7}{'calls':>6}  which"
 
 def row(name, found):
     calls = sorted(found["calls"].items(), key=lambda item: -item[1])
-    own = f"{found['instructions']:12,.0f}{found['allocations']:7.0f}" \
+    own = f"{round(found['instructions']):12,}{round(found['allocations']):7}" \
         if "instructions" in found else f"{'-':>12}{'-':>7}"
     return f"  {name:18}{own}{sum(found['calls'].values()):6.2f}  " + \
         ", ".join(call if 0.95 < number < 1.05 else f"{number:.3g} {call}"
@@ -119,9 +122,9 @@ def main():
         rows = [row(name, found) for name, found in record["counts"].items()]
         print("\n".join([HEADER, *rows]), end=f"\n\n{measure.how_taken(record)}\n")
         return
-    for tool in ("strace", "valgrind"):
+    for tool, package in (("perf", "linux-perf"), ("valgrind", "valgrind")):
         if shutil.which(tool) is None:
-            sys.exit(f"count: this needs {tool} (Debian: apt-get install {tool})")
+            sys.exit(f"count: this needs {tool} (Debian: apt-get install {package})")
 
     record = {"circumstances": measure.circumstances(options.compiler), "counts": {}}
     print(HEADER)
