@@ -124,6 +124,9 @@ serve-threads: $(B)/01-threads
 serve-chat: $(if $(WORK),need-python,$(B)/08-chat)
 	@exec $(if $(WORK),env $(exercises) serve chat PORT=$(PORT),$(B)/08-chat --port $(PORT))
 
+serve-07: FORCE
+	@echo 'make: chapter 07 serves nobody: no byte arrives at a simulated clock; try: make run-07' >&2; exit 2
+
 serve-%: FORCE
 	@$(if $(WORK),exec env $(exercises) serve $* PORT=$(PORT) ARGS="$(ARGS)",$(if $(call chapter_of,$*),$(MAKE) -s $(call programs_of,$*) && \
 	  exec $(B)/$(call chapter_of,$*) --port $(PORT) $(ARGS),$(call no_chapter,$*)))

@@ -162,6 +162,10 @@ class Make(unittest.TestCase):
             with self.subTest(verb):
                 self.expect_one_line(f"{verb}-99", r"^make: there is no chapter 99; there are: 01 ")
 
+    def test_no_server(self):
+        """make serve-07"""
+        self.expect_one_line("serve-07", r"^make: chapter 07 serves nobody: .*make run-07$")
+
     def test_no_such_step(self):
         """make step-99.9"""
         self.expect_one_line("step-99.9", r"^make: there is no step 99\.9; there are: 02\.1 ")
