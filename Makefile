@@ -30,6 +30,10 @@ endif
 ifneq ($(SANITIZE),)
 CXXFLAGS += -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer
 LDFLAGS += -fsanitize=$(SANITIZE)
+ifneq ($(findstring clang,$(CXX)),)
+# As a library, as g++ has it: tests that stand in for the kernel must come before the sanitizer.
+LDFLAGS += -shared-libsan -Wl,-rpath,$(shell $(CXX) -print-resource-dir)/lib/linux
+endif
 ifneq ($(findstring undefined,$(SANITIZE)),)
 # The check of virtual tables looks at objects through a pipe, and reports good ones as bad when a
 # test has filled the descriptor table.

@@ -77,8 +77,8 @@ public:
                 watched.ready = true;
             }
             for (Watched* watched : ready) {
-                // Until the kernel says EAGAIN: only then will there be another edge. But not for
-                // ever: a client that sends faster than we read would never let go.
+                // Until the kernel says EAGAIN: before that, nothing promises another edge. But
+                // not for ever: a client that sends faster than we read would never let go.
                 bool more = true;
                 for (int turn = 0; more && turn < 16; ++turn) more = watched->client.serve();
                 if (more) {

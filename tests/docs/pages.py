@@ -44,10 +44,12 @@ Transcripts
 """
 
 import argparse
+import contextlib
 import dataclasses
 import functools
 import os
 import pathlib
+import random
 import re
 import shlex
 import signal
@@ -341,9 +343,12 @@ def stop(process):
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Of four digits, as those on the pages: then their lines have the same length."""
+    for port in random.sample(range(7100, 10_000), 100):
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise OSError("a hundred ports between 7100 and 10000 are taken")
 
 
 def choose(lines, options):

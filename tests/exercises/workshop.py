@@ -177,10 +177,21 @@ class Workshop:
         note = program.with_suffix(".key")
         if not (program.exists() and note.exists() and note.read_text() == key):
             note.unlink(missing_ok=True)
-            extra = [f"-fsanitize={self.sanitize}"] if self.sanitize else []
-            self.run([self.compiler, "-pthread", *extra, *map(str, objects), "-o", str(program)])
+            self.run([self.compiler, "-pthread", *self.sanitizer_library(), *map(str, objects),
+                      "-o", str(program)])
             note.write_text(key)
         return program
+
+    def sanitizer_library(self):
+        """clang++'s is linked as g++'s is, as a shared library: then a test that stands in for the
+        kernel comes before it."""
+        if not self.sanitize:
+            return []
+        if "clang" not in self.compiler:
+            return [f"-fsanitize={self.sanitize}"]
+        folder = subprocess.run([self.compiler, "-print-resource-dir"], capture_output=True,
+                                text=True, check=True).stdout.strip()
+        return [f"-fsanitize={self.sanitize}", "-shared-libsan", f"-Wl,-rpath,{folder}/lib/linux"]
 
     def check_files(self):
         gone = self.missing()
