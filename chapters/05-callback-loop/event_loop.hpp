@@ -148,6 +148,7 @@ private:
 
     /// The only place where the loop sleeps.
     void call_who_is_ready() {
+        watchers_.destroy_retired();
         // EXERCISE BEGIN 05.2 a turn of the loop
         // HINT clock_.sleep_until(next) says how long wait() may take. `next` is when the first
         // HINT+ timer is due; or at_once, if somebody cannot wait. Who is that, now that the timers
@@ -203,7 +204,12 @@ private:
     }
 
     void follow_up(TimePoint start) {
-        if (after_each_) after_each_();
+        try {
+            if (after_each_) after_each_();
+        } catch (...) {
+            in_callback_ = false;
+            throw;
+        }
         in_callback_ = false;
         if (!report_slow_) return;
         const Duration held_up = now() - start;

@@ -60,6 +60,14 @@ public:
         return true;
     }
 
+    /// Destroys what was removed, and with it what those callbacks own: its destructors may use the
+    /// loop. So not while callbacks are being called, and before it is known how long wait()
+    /// sleeps.
+    void destroy_retired() {
+        std::exchange(retired_watchers_, {});
+        std::exchange(retired_watches_, {});
+    }
+
     void remove_all() {
         std::exchange(watches_, {});
         destroy_retired();
@@ -70,7 +78,6 @@ public:
     /// When `call` throws, the rest of the batch is not lost: level-triggered, the kernel tells it
     /// again.
     bool wait(std::chrono::milliseconds timeout, const auto& call) {
-        destroy_retired();
         const auto events = epoll_.wait(timeout);
         for (const epoll_event& event : events) {
             const Watch& watch = *static_cast<Watch*>(event.data.ptr);
@@ -106,11 +113,6 @@ private:
         } else {
             epoll_.modify(fd, events, &watch);
         }
-    }
-
-    void destroy_retired() {
-        std::exchange(retired_watchers_, {});
-        std::exchange(retired_watches_, {});
     }
 
     epolling::Epoll epoll_;

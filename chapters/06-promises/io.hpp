@@ -158,7 +158,12 @@ public:
     Promise<std::size_t> read_some(std::span<char> buffer) {
         Promise<std::size_t> promise = read_.start();
         room_ = buffer;
-        if (!watches_) watch_for_reading();
+        if (!socket_) {
+            errno = EBADF;
+            read_.fail("cannot read from a socket that was closed");
+        } else if (!watches_) {
+            watch_for_reading();
+        }
         return promise;
     }
 
@@ -179,7 +184,7 @@ public:
     /// When bytes were read or written for the last time.
     [[nodiscard]] TimePoint last_moved() const { return last_moved_; }
 
-    /// Stops what is under way.
+    /// Stops what is under way. Reading and writing are rejected (EBADF) from now on.
     void close() {
         if (!socket_) return;
         io_.loop.remove_reader(fd());

@@ -97,9 +97,10 @@ public:
     JobQueue& jobs;
 
 private:
-    /// Whoever waits for this promise, or adopts it, is responsible for its error from now on.
+    /// Whoever waits for this promise, or adopts it, is responsible for its error from now on; or
+    /// comes too late, after the report.
     void take_duty() {
-        if (!std::exchange(handled_, true)) --root()->unhandled_;
+        if (!std::exchange(handled_, true) && root()->unhandled_ > 0) --root()->unhandled_;
     }
 
     /// Where the outcome is known, whoever waits for it goes into the queue, with its source.

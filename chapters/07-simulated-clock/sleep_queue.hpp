@@ -114,7 +114,7 @@ private:
 
     Time now_ = 0;
     std::array<Drawer, 64> drawers_;  // for 0 to 63 bits: a Time is not negative
-    std::vector<Sleeper*> sleepers_;  // by ticket; nullptr: free, or its sleeper was removed
+    std::vector<Sleeper*> sleepers_;  // by ticket; nullptr: removed (a free ticket's says nothing)
     std::vector<std::size_t> free_tickets_;
     std::size_t removed_ = 0;  // entries of nobody
 };

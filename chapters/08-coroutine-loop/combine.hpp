@@ -173,7 +173,10 @@ Task<std::tuple<detail::Value<T>...>> when_all(Task<T>... tasks) {
     co_await group;
     detail::rethrow_if_failed(outcomes);
     co_return std::apply(
-        [](auto&... outcome) { return std::tuple(std::move(std::get<1>(outcome))...); }, outcomes);
+        [](auto&... outcome) {
+            return std::tuple<detail::Value<T>...>(std::move(std::get<1>(outcome))...);
+        },
+        outcomes);
 }
 
 /// `co_await when_any(a, b)` runs the tasks at the same time until the first one ends, by a result

@@ -80,8 +80,11 @@ public:
     /// them: that ends the program, with a line on stderr.
     ~EventLoop() {
         if (running_) give_up("a task destroys the event loop that runs it");
-        destroy_all(cancelled_);
-        destroy_all(tasks_);
+        // What a task owns may cancel another one while it is destroyed.
+        while (!cancelled_.empty() || !tasks_.empty()) {
+            destroy_all(cancelled_);
+            destroy_all(tasks_);
+        }
     }
 
     class Spawned;

@@ -50,7 +50,9 @@ public:
 
     /// `co_await socket.read(buffer)` reads what there is, up to the size of `buffer`; 0 is the end
     /// of input. `buffer` is not empty and must live until then. Throws std::system_error
-    /// (ECONNRESET...), and std::logic_error where another coroutine reads already.
+    /// (ECONNRESET...), and std::logic_error where another coroutine reads already. When it is
+    /// destroyed, it may have taken bytes that nobody gets now: all that can be done with the
+    /// connection is to close it.
     Read read(std::span<char> buffer);
 
     /// `co_await socket.write_all(data)` goes on when the kernel has taken all of `data`, which
@@ -318,17 +320,24 @@ inline TimePoint Socket::last_activity() {
 }
 
 /// `co_await accept(loop, listener)` is the next client. What keeps it from being accepted (it
-/// left, or no descriptor is free: see Listener) is waited out. Both must outlive the task.
+/// left, no descriptor is free: see Listener, or the kernel watches no more) is waited out. Both
+/// must outlive the task.
 inline Task<Socket> accept(EventLoop& loop, common::Listener& listener) {
+    Duration pause = listener.pause();
     while (true) {
-        if (listener.paused()) co_await loop.sleep_for(listener.pause());
-        co_await loop.readable(listener.fd());
-        common::Descriptor client = listener.accept();
-        if (!client) continue;
+        if (pause > Duration::zero()) co_await loop.sleep_for(pause);
         try {
-            co_return Socket(loop, std::move(client));
-        } catch (const std::system_error& error) {  // the system's limit on watches (epoll(7))
-            std::fprintf(stderr, "refusing a client: %s\n", error.what());
+            co_await loop.readable(listener.fd());
+            common::Descriptor client = listener.accept();
+            if (client) co_return Socket(loop, std::move(client));
+            pause = listener.pause();
+        } catch (const std::system_error& error) {  // epoll_ctl(2): the system's limit on watches
+            if (error.code() != std::errc::no_space_on_device &&
+                error.code() != std::errc::not_enough_memory) {
+                throw;
+            }
+            std::fprintf(stderr, "refusing clients: %s\n", error.what());
+            pause = std::chrono::milliseconds(100);
         }
     }
 }

@@ -19,7 +19,7 @@ using support::quoted;
 /// A client that says what the test gives it, one read after the other, and hears the answers.
 struct ScriptedClient : support::Interposed {
     struct Answer {
-        std::string bytes{};
+        std::string bytes{};  // NOLINT(readability-redundant-member-init): g++ warns without {}
         int error = 0;
     };
 

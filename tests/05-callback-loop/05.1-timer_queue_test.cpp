@@ -256,6 +256,6 @@ TEST_CASE("05.1 100,000 timers, of which every tenth is left to fire") {
     CHECK_MESSAGE(owned.use_count() == count / 10 + 1, "nine of ten should be gone");
     queue.fire(at(count), [](const Callback& callback) { callback(); });
     CHECK(fired.size() == count / 10);
-    CHECK_MESSAGE(std::is_sorted(fired.begin(), fired.end()), "they should have fired by time");
+    CHECK_MESSAGE(std::ranges::is_sorted(fired), "they should have fired by time");
     CHECK_MESSAGE(owned.use_count() == 1, "all have fired or were cancelled: nothing is left");
 }

@@ -45,9 +45,8 @@ public:
     void pass(Duration time) {
         now_ += time;
         while (true) {
-            const auto next =
-                std::find_if(waiting_.begin(), waiting_.end(),
-                             [this](const auto& entry) { return entry.first.due <= now_; });
+            const auto next = std::ranges::find_if(
+                waiting_, [this](const auto& entry) { return entry.first.due <= now_; });
             if (next == waiting_.end()) return;
             const Callback callback = std::move(next->second);
             waiting_.erase(next);

@@ -61,6 +61,43 @@ TEST_CASE("what callbacks own may use the loop while it is destroyed") {
     CHECK(true);  // AddressSanitizer would object
 }
 
+TEST_CASE("what a removed reader owns may wake the loop, or stop it, while it is destroyed") {
+    struct AtTheEnd {
+        std::function<void()> act;
+        explicit AtTheEnd(std::function<void()> what) : act(std::move(what)) {}
+        AtTheEnd(const AtTheEnd&) = delete;
+        AtTheEnd& operator=(const AtTheEnd&) = delete;
+        ~AtTheEnd() { act(); }
+    };
+    const testing::Pair pair;
+    const testing::Pair silent;
+    EventLoop loop;
+    Log log;
+    const auto reader_that_owns = [&](std::function<void()> act) {
+        loop.add_reader(pair.ours.fd(), [&, owned = std::make_shared<AtTheEnd>(std::move(act))] {
+            log.emplace_back("ready");
+            loop.remove_reader(pair.ours.fd());
+        });
+    };
+    loop.add_reader(silent.ours.fd(), [] {});  // so that the loop would sleep for ever
+    testing::write_all(pair.theirs.fd(), "x");
+    SUBCASE("a task") {
+        reader_that_owns([&] {
+            loop.call_soon([&] {
+                log.emplace_back("task");
+                loop.stop();
+            });
+        });
+        loop.run();
+        CHECK(log == Log{"ready", "task"});
+    }
+    SUBCASE("stop()") {
+        reader_that_owns([&] { loop.stop(); });
+        loop.run();
+        CHECK(log == Log{"ready"});
+    }
+}
+
 TEST_CASE("a slow callback is reported with the time for which it held the loop up") {
     SimulatedClock clock;
     EventLoop loop(clock);
@@ -96,6 +133,11 @@ TEST_CASE("the hook runs after each callback, also after one that threw") {
     });
     CHECK_THROWS(loop.run());
     CHECK(log == Log{"task", "hook", "timer", "hook"});
+    CHECK(!loop.in_callback());
+
+    loop.after_each_callback([] { throw std::runtime_error("the hook, as arranged"); });
+    loop.call_soon([] {});
+    CHECK_THROWS_WITH(loop.run(), "the hook, as arranged");
     CHECK(!loop.in_callback());
 }
 

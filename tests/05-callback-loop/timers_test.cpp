@@ -14,7 +14,6 @@
 using callbacks::EventLoop;
 using callbacks::SimulatedClock;
 using callbacks::TimePoint;
-using callbacks::Timer;
 using namespace std::chrono_literals;
 using Log = std::vector<std::string>;
 

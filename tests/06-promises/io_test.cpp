@@ -33,7 +33,6 @@ namespace {
 using namespace std::chrono_literals;
 using promises::Acceptor;
 using promises::Alarm;
-using promises::Io;
 using promises::Promise;
 using promises::resolved;
 using promises::sleep;
@@ -252,6 +251,21 @@ TEST_CASE("close() stops what is under way: handlers are destroyed, and the loop
     CHECK(token.use_count() == 1);
     CHECK(reading.status() == Status::pending);
     CHECK(our.io.waiting == 0);
+}
+
+TEST_CASE("after close() everything is rejected, and nothing waits") {
+    Conversation world;
+    world.socket.close();
+    int rejected = 0;
+    const auto note = [&](const std::exception_ptr& error) {
+        CHECK(promises::message(error).find("Bad file descriptor") != std::string::npos);
+        ++rejected;
+    };
+    world.socket.read_some(world.buffer).then([](std::size_t) {}).catch_error(note);
+    world.socket.write_all(std::string_view("too late")).catch_error(note);
+    world.io.loop.run();
+    CHECK(rejected == 2);
+    CHECK(world.io.waiting == 0);
 }
 
 TEST_CASE("a socket may be closed and destroyed by its own handler") {

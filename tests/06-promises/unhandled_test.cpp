@@ -130,6 +130,21 @@ TEST_CASE("a promise that adopts a handled one still has its own duty") {
     CHECK(jobs.reports == Reports{"lost"});
 }
 
+TEST_CASE("who handles an error after the report takes no duty from anybody else") {
+    Observed jobs;
+    const Deferred<void> inner(jobs);
+    inner.reject(error());
+    jobs.run();
+    CHECK(jobs.reports == Reports{"lost"});
+    inner.promise().catch_error(ignore);
+    const Deferred<void> outer(jobs);
+    outer.resolve(inner.promise());
+    jobs.run();
+    const Reports both{"lost", "lost"};
+    CHECK_MESSAGE(jobs.reports == both,
+                  "nobody waits for the outer promise: its error should be reported as well");
+}
+
 TEST_CASE("the losers of a race are handled, by the race") {
     Observed jobs;
     const Deferred<int> winner(jobs);

@@ -54,6 +54,11 @@ struct Race {
         co_return value;
     }
 
+    // NOLINTNEXTLINE(readability-convert-member-functions-to-static): like the others
+    Task<std::pair<int, int>> pair_at_once(int first, int second) {
+        co_return std::pair(first, second);
+    }
+
     Task<> fail_at_once(std::string name) {
         world.note(name);
         throw std::runtime_error(name);
@@ -99,6 +104,8 @@ TEST_CASE("08.2 who waits for tasks that do not wait does not wait") {
         co_await when_all();
         const auto both = co_await when_all(r.at_once("a", 1), r.at_once("b", 2));
         CHECK(both == std::tuple(1, 2));
+        const auto alone = co_await when_all(r.pair_at_once(3, 4));  // a tuple of one pair
+        CHECK(std::get<0>(alone) == std::pair(3, 4));
     }(race));
     CHECK_MESSAGE(ended,
                   "it waits for ever: both had ended before it suspended, and nobody is left "

@@ -48,6 +48,14 @@ Task<> fail(EventLoop& loop, const char* why) {
 }
 
 /// Waits for something that nobody ever does.
+struct CancelsAtTheEnd {
+    explicit CancelsAtTheEnd(EventLoop::Spawned& other) : handle(other) {}
+    CancelsAtTheEnd(const CancelsAtTheEnd&) = delete;
+    CancelsAtTheEnd& operator=(const CancelsAtTheEnd&) = delete;
+    ~CancelsAtTheEnd() { handle.cancel(); }
+    EventLoop::Spawned& handle;
+};
+
 Task<> wait_in_vain() {
     co_await std::suspend_always();
 }
@@ -308,13 +316,6 @@ TEST_SUITE("cancelling") {
 
     TEST_CASE("from a destructor, while another task is being cancelled") {
         World world;
-        struct CancelsAtTheEnd {
-            explicit CancelsAtTheEnd(EventLoop::Spawned& other) : handle(other) {}
-            CancelsAtTheEnd(const CancelsAtTheEnd&) = delete;
-            CancelsAtTheEnd& operator=(const CancelsAtTheEnd&) = delete;
-            ~CancelsAtTheEnd() { handle.cancel(); }
-            EventLoop::Spawned& handle;
-        };
         int alive = 0;
         auto second = world.loop.spawn("second", sleep_traced(world.loop, 1h, alive));
         auto first =
@@ -329,6 +330,28 @@ TEST_SUITE("cancelling") {
         world.loop.run();
         CHECK(alive == 0);
         CHECK(world.milliseconds() == 1);
+    }
+
+    TEST_CASE("from a destructor, while the loop is being destroyed") {
+        int alive = 0;
+        std::optional<EventLoop::Spawned> second;
+        {
+            World world;
+            world.loop.spawn("first", [](EventLoop& loop, auto& s) -> Task<> {
+                const std::shared_ptr<void> guard(nullptr, [&s](void*) { s->cancel(); });
+                co_await loop.sleep_for(1h);
+            }(world.loop, second));
+            second = world.loop.spawn("second", sleep_traced(world.loop, 1h, alive));
+            world.loop.spawn("end", [](EventLoop& loop) -> Task<> {
+                co_await loop.sleep_for(1ms);
+                loop.stop();
+            }(world.loop));
+            world.loop.run();
+            CHECK(alive == 1);
+        }
+        CHECK_MESSAGE(alive == 0,
+                      "the loop is gone, and with it every task: also one that was cancelled by a "
+                      "destructor meanwhile");
     }
 
     TEST_CASE("a handle that goes changes nothing; one that moves goes on") {

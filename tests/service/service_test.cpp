@@ -415,8 +415,8 @@ TEST_SUITE("failing system calls") {
     }
 
     TEST_CASE("short reads and writes") {
-        // Whoever takes a short read for the last one (epoll(7), question 9) is right: the kernel
-        // never leaves bytes behind without a reason that it announces.
+        // Whoever takes a short read for the last one (epoll(7), the last question) is right: the
+        // kernel never leaves bytes behind without a reason that it announces.
         expect_echo_despite(server().short_is_all
                                 ? "write:short/1,send:short/1"
                                 : "read:short/2,recv:short/2,write:short/1,send:short/1");
@@ -461,6 +461,21 @@ TEST_SUITE("failing system calls") {
             expect_service(process);
             CHECK(process.faults() == 4);
         }
+    }
+
+    TEST_CASE("no more watches: epoll_ctl fails with ENOSPC") {
+        // The first three are the server's own descriptors, at its start.
+        const ServerProcess process({.faults = "epoll_ctl:ENOSPC@4-9"});
+        if (process.calls(Call::epoll_ctl) == 0) return skip("it does not use epoll");
+        std::list<Peer> served;
+        wait_until("a new client to be served, now that there are watches again", [&] {
+            Peer peer(process.port());
+            if (peer.is_served()) served.push_back(std::move(peer));
+            return process.faults() == 6 && !served.empty();
+        });
+        for (Peer& peer : served) peer.echo("I am still served\n");
+        expect_service(process);
+        expect_idle(process);
     }
 }
 

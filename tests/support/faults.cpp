@@ -5,6 +5,7 @@
 //       read:EINTR/3          every third read fails with EINTR
 //       write:ENOBUFS@5       the fifth write fails, and no other
 //       accept4:ENFILE@1-2    the first two fail
+//       epoll_ctl:ENOSPC@4    the fourth attempt to add a descriptor
 //       write:short/1         every write takes one byte only (read, recv, send as well)
 //
 // A read or an accept counts for a rule only if there is something to read or somebody to accept:
@@ -60,7 +61,8 @@ int error_number(const std::string& name) {
         {"short", 0},         {"EINTR", EINTR},   {"EAGAIN", EAGAIN},
         {"ENOBUFS", ENOBUFS}, {"ENOMEM", ENOMEM}, {"ECONNABORTED", ECONNABORTED},
         {"EPROTO", EPROTO},   {"ENFILE", ENFILE}, {"EMFILE", EMFILE},
-        {"EPIPE", EPIPE},     {"EPERM", EPERM},   {"ECONNRESET", ECONNRESET}};
+        {"EPIPE", EPIPE},     {"EPERM", EPERM},   {"ECONNRESET", ECONNRESET},
+        {"ENOSPC", ENOSPC}};
     for (const auto& [text, number] : known) {
         if (name == text) return number;
     }
@@ -107,10 +109,12 @@ public:
         return faults;
     }
 
+    void count(Call call) { counters_->calls[static_cast<std::size_t>(call)]++; }
+
     /// The rule that strikes this call, or null. `fd`: what it would wait on; -1: nothing.
     const Rule* strike(Call call, int fd = -1) {
         const auto index = static_cast<std::size_t>(call);
-        counters_->calls[index]++;
+        count(call);
         const auto concerns = [call](const Rule& rule) { return rule.call == call; };
         if (std::ranges::none_of(rules_, concerns)) return nullptr;
         if (fd >= 0 && !has_something(fd)) {
@@ -196,7 +200,11 @@ int epoll_wait(int epoll, epoll_event* events, int room, int timeout) {
 }
 
 int epoll_ctl(int epoll, int operation, int fd, epoll_event* event) noexcept {
-    if (strike(Call::epoll_ctl) != nullptr) return -1;
+    if (operation != EPOLL_CTL_ADD) {
+        Faults::instance().count(Call::epoll_ctl);
+    } else if (strike(Call::epoll_ctl) != nullptr) {
+        return -1;
+    }
     return REAL(epoll_ctl)(epoll, operation, fd, event);
 }
 

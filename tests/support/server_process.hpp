@@ -34,12 +34,12 @@ namespace support {
 // NOLINTBEGIN(readability-redundant-member-init): g++ warns where a {} is missing
 struct Start {
     std::uint16_t port = 0;                 ///< 0: any free one
-    std::string faults{};                   // NOLINTEND(readability-redundant-member-init)
-                                            ///< which system calls fail: see faults.cpp
+    std::string faults{};                   ///< which system calls fail: see faults.cpp
     std::optional<rlim_t> descriptors{};    ///< how many it may have (RLIMIT_NOFILE, soft and hard)
     bool without_standard_streams = false;  ///< stdin, stdout and stderr closed
     std::string arguments{};                ///< more of them, after those of --server
 };
+// NOLINTEND(readability-redundant-member-init)
 
 /// The server that --server names. It runs from the constructor to the destructor, and counts its
 /// system calls. If it ends in between, the test fails.
@@ -253,8 +253,7 @@ private:
                 char state[3] = {};
                 unsigned here = 0;
                 unsigned long inode = 0;
-                // NOLINTNEXTLINE(cert-err34-c): the kernel writes numbers that fit
-                const int found =
+                const int found =  // NOLINTNEXTLINE(cert-err34-c): the kernel's numbers fit
                     std::sscanf(line.c_str(), "%*s %*8s:%x %*s %2s %*s %*s %*s %*s %*s %lu", &here,
                                 state, &inode);
                 (void)found;

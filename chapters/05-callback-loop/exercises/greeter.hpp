@@ -25,7 +25,7 @@ namespace callbacks {
 template <class Loop>
 class Greeter {
 public:
-    /// A name is shorter than this, in bytes.
+    /// So much is read at a time, in bytes; a name that has got as long as this is taken as it is.
     static constexpr std::size_t longest = 64;
 
     /// Takes over `socket`: connected and non-blocking. Asks at once. `on_finished` is called once,

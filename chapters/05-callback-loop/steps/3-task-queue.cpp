@@ -2,8 +2,8 @@
 // and the turn of the loop its three phases.
 //
 // Three who would like to run for ever: a task, a timer with no delay, and a reader who throws a
-// ball to itself. Everyone has the same share, since each phase stops at what there was when it
-// began.
+// ball to itself. Everyone has the same share, since timers and readers stop at what there was when
+// their phase began, and tasks at what was queued when the turn began.
 #include <fcntl.h>
 #include <unistd.h>
 

@@ -1,5 +1,5 @@
-// Wrong 08.3: a temporary that dies at the first suspension, because the task outlives the
-// statement that made both.
+// Wrong 08.3: a temporary that dies at the end of its statement, before the task that refers to it
+// has even started.
 #include <string>
 #include <string_view>
 #include <utility>
