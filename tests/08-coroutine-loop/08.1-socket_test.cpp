@@ -59,7 +59,7 @@ struct Kernel : support::Interposed {
     bool spinning = false;
 
 private:
-    bool interrupted() {
+    [[nodiscard]] bool interrupted() const {
         errno = EINTR;
         return interrupting && (reads + writes) % 2 == 1;
     }

@@ -12,7 +12,6 @@
 
 using coroutines::EventLoop;
 using coroutines::farewell;
-using coroutines::Task;
 using testing::at_end;
 using testing::ends;
 using testing::Pair;

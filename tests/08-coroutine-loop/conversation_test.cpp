@@ -144,8 +144,8 @@ TEST_CASE("two clients, interleaved by the clock alone") {
     const ServiceOptions options{.idle_timeout = 5s, .reply_delay = 2s};
     std::vector<Heard> a;
     std::vector<Heard> b;
-    for (auto [lines, heard] : {std::pair(std::vector<Line>{{1s, "a"}}, &a),
-                                std::pair(std::vector<Line>{{2s, "b"}, {3s, "B"}}, &b)}) {
+    for (const auto& [lines, heard] : {std::pair(std::vector<Line>{{1s, "a"}}, &a),
+                                       std::pair(std::vector<Line>{{2s, "b"}, {3s, "B"}}, &b)}) {
         Pair pair;
         world.loop.spawn("server",
                          converse(world.loop, options, Socket(world.loop, std::move(pair.ours))));

@@ -22,6 +22,7 @@ long epoll_changes = 0;
 }  // namespace
 
 /// Stands in front of the C library's, for all of this test program.
+// NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): glibc's begin with __
 extern "C" int epoll_ctl(int epoll, int operation, int fd, epoll_event* event) noexcept {
     ++epoll_changes;
     return static_cast<int>(::syscall(SYS_epoll_ctl, epoll, operation, fd, event));

@@ -21,8 +21,7 @@ TEST_CASE("sleepers come and go in any order, and wake in that of time and arriv
         std::deque<Sleeper> sleepers;
         std::vector<std::pair<TimePoint, Sleeper*>> model;  // in order of arrival
         const auto first = [&] {
-            return std::min_element(model.begin(), model.end(),
-                                    [](const auto& a, const auto& b) { return a.first < b.first; });
+            return std::ranges::min_element(model, {}, &std::pair<TimePoint, Sleeper*>::first);
         };
         for (int step = 0; step < 200; ++step) {
             const auto dice = random() % 10;

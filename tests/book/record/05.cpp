@@ -56,7 +56,7 @@ public:
             callback();
         });
         timers_.emplace_back(timer, name);
-        std::sort(timers_.begin(), timers_.end());
+        std::ranges::sort(timers_);
         return timer;
     }
 

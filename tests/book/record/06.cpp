@@ -84,7 +84,7 @@ public:
         const auto on_error = [&](const std::exception_ptr& error) {
             begin_job("catch_error");
             recorder_.say("It gets the error, \"" + promises::message(error) +
-                          "\". Now it is handled, and \"done\" is fulfilled.");
+                          R"(". Now it is handled, and "done" is fulfilled.)");
             socket.close();
             watching_ = false;
         };
@@ -168,6 +168,7 @@ private:
             recorder_.next_turn();
             in_timers_ = true;
         }
+        // NOLINTNEXTLINE(readability-suspicious-call-argument): "what" it does is the text
         recorder_.begin(in_timers_ ? "timers" : "readiness", who, what);
     }
 
@@ -203,9 +204,9 @@ private:
         std::vector<std::string> states;
         for (Shown& one : shown_) {
             one.seen = one.status();
-            const char* state = one.seen == Status::pending     ? "pending"
-                                : one.seen == Status::fulfilled ? "fulfilled"
-                                                                : "rejected";
+            const char* state = "pending";
+            if (one.seen == Status::fulfilled) state = "fulfilled";
+            if (one.seen == Status::rejected) state = "rejected";
             states.push_back(one.name + ": " + state);
         }
         return {{"Promises", states},

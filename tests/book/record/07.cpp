@@ -84,8 +84,7 @@ private:
 
     [[nodiscard]] std::vector<Panel> panels() const {
         std::vector<Sleeper> sleepers = sleepers_;
-        std::stable_sort(sleepers.begin(), sleepers.end(),
-                         [](const auto& a, const auto& b) { return a.wake_at < b.wake_at; });
+        std::ranges::stable_sort(sleepers, {}, &Sleeper::wake_at);
         std::vector<std::string> sleeping;
         for (const Sleeper& sleeper : sleepers) {
             sleeping.push_back(std::to_string(sleeper.wake_at) + ": " + sleeper.name);
