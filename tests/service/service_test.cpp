@@ -466,6 +466,7 @@ TEST_SUITE("failing system calls") {
     TEST_CASE("no more watches: epoll_ctl fails with ENOSPC") {
         // The first three are the server's own descriptors, at its start.
         const ServerProcess process({.faults = "epoll_ctl:ENOSPC@4-9"});
+        static_cast<void>(Peer(process.port()).is_served());
         if (process.calls(Call::epoll_ctl) == 0) return skip("it does not use epoll");
         std::list<Peer> served;
         wait_until("a new client to be served, now that there are watches again", [&] {
