@@ -48,14 +48,6 @@ Task<> fail(EventLoop& loop, const char* why) {
 }
 
 /// Waits for something that nobody ever does.
-struct CancelsAtTheEnd {
-    explicit CancelsAtTheEnd(EventLoop::Spawned& other) : handle(other) {}
-    CancelsAtTheEnd(const CancelsAtTheEnd&) = delete;
-    CancelsAtTheEnd& operator=(const CancelsAtTheEnd&) = delete;
-    ~CancelsAtTheEnd() { handle.cancel(); }
-    EventLoop::Spawned& handle;
-};
-
 Task<> wait_in_vain() {
     co_await std::suspend_always();
 }
@@ -316,6 +308,13 @@ TEST_SUITE("cancelling") {
 
     TEST_CASE("from a destructor, while another task is being cancelled") {
         World world;
+        struct CancelsAtTheEnd {
+            explicit CancelsAtTheEnd(EventLoop::Spawned& other) : handle(other) {}
+            CancelsAtTheEnd(const CancelsAtTheEnd&) = delete;
+            CancelsAtTheEnd& operator=(const CancelsAtTheEnd&) = delete;
+            ~CancelsAtTheEnd() { handle.cancel(); }
+            EventLoop::Spawned& handle;
+        };
         int alive = 0;
         auto second = world.loop.spawn("second", sleep_traced(world.loop, 1h, alive));
         auto first =

@@ -4,7 +4,7 @@
 Cost: server and load on one core, so that both work in equal batches. What the server's CPU time
 was says the operating system. The load's own CPU time per request is the control: it sends and
 checks the same bytes every time. Where it moves, either the machine was slower for a while, and
-the last column, which divides by it, puts that right; or the batches were others (threads,
+the column "corrected", which divides by it, puts that right; or the batches were others (threads,
 processes, 02): then there is nothing to correct, and no comparison to a few per cent.
 
 Speed: server and load on two cores. Whichever is busy all the time limits the other.

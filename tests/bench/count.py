@@ -3,9 +3,10 @@
 
     count.py [--build DIR] [--record FILE]
 
-For each server: system calls per request by name (perf stat, as root: the kernel counts; strace would
-stop the server at each call, and let the load run in between), instructions that it executes itself
-per request (valgrind --tool=callgrind: without the kernel's), allocations per request (valgrind).
+For each server: system calls per request by name (perf stat, as root: the kernel counts; strace
+would stop the server at each call, and let the load run in between), instructions that it executes
+itself per request (valgrind --tool=callgrind: without the kernel's), allocations per request
+(valgrind).
 Everything is counted in two runs of different length; the difference of the two is what the
 requests cost, without start and end. 50 clients, on one core. Takes some minutes.
 """
@@ -81,7 +82,8 @@ def count(server, build, core):
         def both(*tool):
             return [watched(tool, server, build, core, n, report) for n in (LONG, SHORT)]
 
-        long, short = map(system_calls, both("perf", "stat", "-x,", "-o", report, "-e", COUNTERS, "--"))
+        long, short = map(system_calls,
+                          both("perf", "stat", "-x,", "-o", report, "-e", COUNTERS, "--"))
         each = {name: difference(calls, short.get(name, 0)) for name, calls in long.items()}
         found["calls"] = {name: calls for name, calls in each.items() if calls >= 0.005}
         if server.name in INTERPRETED:

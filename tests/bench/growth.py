@@ -56,11 +56,6 @@ def kilobytes(path, names):
     return sum(int(fields[name].split()[0]) for name in names)
 
 
-def memory_of_processes(pid):
-    """kB, pages that several share counted once."""
-    return sum(kilobytes(f"/proc/{member}/smaps_rollup", ["Pss"]) for member in family(pid))
-
-
 def memory_of_kernel():
     """kB, of the whole system: stacks, page tables and the objects in use. Who is not root may not
     count these, and gets the pages they lie in: freed ones stay there for the next to use."""
@@ -72,6 +67,12 @@ def memory_of_kernel():
     caches = (line.split() for line in lines)
     objects = sum(int(in_use) * int(size) for _, in_use, _, size, *_ in caches)
     return objects / 1024 + kilobytes("/proc/meminfo", stacks)
+
+
+def memory_of(pid):
+    """(kB in the processes, shared pages counted once; kB in the kernel, of the whole system)"""
+    own = sum(kilobytes(f"/proc/{member}/smaps_rollup", ["Pss"]) for member in family(pid))
+    return own, memory_of_kernel()
 
 
 def settle():
@@ -96,13 +97,13 @@ def memory(servers, count, build, cores, progress):
             found = results.setdefault(server.name, {"process": [], "kernel": []})
             settle()
             with measure.running(server, build, cores[-1]) as (pid, port):
-                before = memory_of_processes(pid), memory_of_kernel()
+                before = memory_of(pid)
                 command = measure.load_command(build, pid, port, {"clients": MANY})
                 load = subprocess.Popen([*command, "--hold"], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, text=True)
                 if load.stdout.readline() != "connected\n":
                     raise measure.Failed(f"{server.name}: the clients cannot connect")
-                after = memory_of_processes(pid), memory_of_kernel()
+                after = memory_of(pid)
                 load.communicate("")
             found["process"].append(round((after[0] - before[0]) / MANY, 2))
             found["kernel"].append(round((after[1] - before[1]) / MANY, 2))
