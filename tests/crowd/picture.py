@@ -143,7 +143,7 @@ def meaning(result) -> str:
         return f"somebody waited {duration(result.worst).strip()} for an answer."
     if is_busy(result):
         return f"answers everybody, but never rests: {share}."
-    return f"answers everybody, and sleeps in between: {share}."
+    return f"answers all, and sleeps in between: {share}."
 
 
 def nobody_answered_beside_silent(result) -> bool:
