@@ -18,15 +18,17 @@
 
 namespace common {
 
-/// A command line that makes no sense: the text says what, run_program() adds the usage.
+/// A command line that makes no sense: the text says what, run_program() adds
+/// the usage.
 class UsageError : public std::runtime_error {
 public:
     using std::runtime_error::runtime_error;
 };
 
-/// One option. `value` is what the usage calls its value ("SECONDS"), empty for a bare switch.
-/// `set` gets the value that was given; it throws UsageError where that makes no sense.
-/// A name without dashes ("PLAN") is an operand: an argument that stands alone, or is left out.
+/// One option. `value` is what the usage calls its value ("SECONDS"), empty for
+/// a bare switch. `set` gets the value that was given; it throws UsageError
+/// where that makes no sense. A name without dashes ("PLAN") is an operand: an
+/// argument that stands alone, or is left out.
 struct Option {
     std::string name;
     std::string value;
@@ -39,7 +41,8 @@ inline Option port_option(std::uint16_t& port) {
     return {"--port", "N", "listen on this port (default 7000; 0: any free)",
             [&port](std::string_view text) {
                 const char* end = text.data() + text.size();
-                const auto [stop, error] = std::from_chars(text.data(), end, port);
+                const auto [stop, error] =
+                    std::from_chars(text.data(), end, port);
                 if (error != std::errc() || stop != end) {
                     throw UsageError("bad port: \"" + std::string(text) +
                                      "\" is not a number from 0 to 65535");
@@ -59,8 +62,9 @@ inline std::string usage(const std::string& program, const std::string& purpose,
         text += gap + word;
     };
     for (const Option& option : options) {
-        const std::string shown =
-            option.value.empty() ? option.name : option.name + " " + option.value;
+        const std::string shown = option.value.empty()
+                                      ? option.name
+                                      : option.name + " " + option.value;
         add("[" + shown + "]");
         std::string line = "  " + shown;
         line.resize(std::max<std::size_t>(line.size() + 1, 30), ' ');
@@ -70,8 +74,8 @@ inline std::string usage(const std::string& program, const std::string& purpose,
     return text + "\n" + purpose + "\n" + lines;
 }
 
-/// Sets what the arguments say. Returns false where they ask for help. Throws UsageError.
-/// Knows `--name value` and `--name=value`.
+/// Sets what the arguments say. Returns false where they ask for help. Throws
+/// UsageError. Knows `--name value` and `--name=value`.
 inline bool parse(const std::vector<std::string_view>& arguments,
                   const std::vector<Option>& options) {
     bool operand_seen = false;
@@ -86,30 +90,36 @@ inline bool parse(const std::vector<std::string_view>& arguments,
         const Option* found = nullptr;
         for (const Option& option : options) {
             const bool is_operand = !option.name.starts_with('-');
-            if (is_operand ? stands_alone && !operand_seen : option.name == name) found = &option;
+            if (is_operand ? stands_alone && !operand_seen
+                           : option.name == name)
+                found = &option;
         }
         if (found == nullptr) {
-            throw UsageError("bad argument: there is no \"" + std::string(argument) + "\"");
+            throw UsageError("bad argument: there is no \"" +
+                             std::string(argument) + "\"");
         }
         if (stands_alone) {
             operand_seen = true;
             found->set(argument);
         } else if (found->value.empty()) {
-            if (has_value) throw UsageError("bad option: " + name + " takes no value");
+            if (has_value)
+                throw UsageError("bad option: " + name + " takes no value");
             found->set({});
         } else if (has_value) {
             found->set(argument.substr(equals + 1));
         } else if (i + 1 < arguments.size()) {
             found->set(arguments[++i]);
         } else {
-            throw UsageError("bad option: " + name + " needs a value (" + found->value + ")");
+            throw UsageError("bad option: " + name + " needs a value (" +
+                             found->value + ")");
         }
     }
     return true;
 }
 
-/// Takes as many descriptors as the system allows without asking: soft limit to hard limit.
-/// Does nothing where that is refused; the listener copes with a full table.
+/// Takes as many descriptors as the system allows without asking: soft limit to
+/// hard limit. Does nothing where that is refused; the listener copes with a
+/// full table.
 inline void raise_descriptor_limit() {
     rlimit limit{};
     if (::getrlimit(RLIMIT_NOFILE, &limit) == 0) {
@@ -118,13 +128,16 @@ inline void raise_descriptor_limit() {
     }
 }
 
-/// Runs a program: parses, calls `body`, and turns what it throws into one line on stderr.
-/// `name` starts every message, `purpose` is a line for --help.
-/// Returns the exit status: what `body` returns, 1 when it threw, 2 for a wrong command line.
-inline int run_program(int argc, char** argv, const std::string& name, const std::string& purpose,
-                       const std::vector<Option>& options, const std::function<int()>& body) {
-    // Started with stdin, stdout or stderr closed, the first socket would get that number, and
-    // messages would be sent to a client.
+/// Runs a program: parses, calls `body`, and turns what it throws into one line
+/// on stderr. `name` starts every message, `purpose` is a line for --help.
+/// Returns the exit status: what `body` returns, 1 when it threw, 2 for a wrong
+/// command line.
+inline int run_program(int argc, char** argv, const std::string& name,
+                       const std::string& purpose,
+                       const std::vector<Option>& options,
+                       const std::function<int()>& body) {
+    // Started with stdin, stdout or stderr closed, the first socket would get
+    // that number, and messages would be sent to a client.
     while (true) {
         const int fd = ::open("/dev/null", O_RDWR);
         if (fd > STDERR_FILENO || fd < 0) {
@@ -132,8 +145,9 @@ inline int run_program(int argc, char** argv, const std::string& name, const std
             break;
         }
     }
-    // Writing to a client that has gone kills a process by default. Ignored, the write fails with
-    // EPIPE (write(2)), and only that client is lost. The same for a terminal that went away.
+    // Writing to a client that has gone kills a process by default. Ignored,
+    // the write fails with EPIPE (write(2)), and only that client is lost. The
+    // same for a terminal that went away.
     std::signal(SIGPIPE, SIG_IGN);
 
     try {

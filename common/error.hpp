@@ -13,8 +13,8 @@ namespace common {
     throw std::system_error(errno, std::generic_category(), what);
 }
 
-/// The convention of system calls: -1 means that it failed and that errno says why.
-/// Returns any other result unchanged.
+/// The convention of system calls: -1 means that it failed and that errno says
+/// why. Returns any other result unchanged.
 inline int check(int result, const char* what) {
     if (result == -1) throw_errno(what);
     return result;

@@ -1,4 +1,5 @@
-// Chapter 01, the first cure that everybody thinks of: a thread for each client.
+// Chapter 01, the first cure that everybody thinks of: a thread for each
+// client.
 #include <cstdint>
 #include <cstdio>
 #include <system_error>
@@ -22,8 +23,11 @@ int serve(std::uint16_t port) {
         Descriptor client = listener.accept();
         if (!client) continue;
         try {
-            std::thread([own = std::move(client)] { blocking::echo(own.fd()); }).detach();
-        } catch (const std::system_error& error) {  // the system has no more threads: hang up
+            std::thread([own = std::move(client)] {
+                blocking::echo(own.fd());
+            }).detach();
+        } catch (const std::system_error& error) {
+            // The system has no more threads: hang up
             std::fprintf(stderr, "refusing a client: %s\n", error.what());
         }
     }
@@ -33,7 +37,8 @@ int serve(std::uint16_t port) {
 
 int main(int argc, char** argv) {
     std::uint16_t port = 7000;
-    return common::run_program(argc, argv, "01-threads", "Echoes, with a thread for each client.",
+    return common::run_program(argc, argv, "01-threads",
+                               "Echoes, with a thread for each client.",
                                {common::port_option(port)}, [&] {
                                    common::raise_descriptor_limit();
                                    return serve(port);

@@ -19,9 +19,9 @@ namespace polling {
 ///     reading <-- all is sent ---- writing
 ///     reading --- end of input --> finished      (any error finishes it too)
 ///
-/// It is either read from or written to, never both. So a client that does not read is not read
-/// from (back-pressure), its memory is one fixed buffer, and at the end of input nothing is owed
-/// any more.
+/// It is either read from or written to, never both. So a client that does not
+/// read is not read from (back-pressure), its memory is one fixed buffer, and
+/// at the end of input nothing is owed any more.
 class Client {
 public:
     enum class State { reading, writing, finished };
@@ -32,9 +32,10 @@ public:
     [[nodiscard]] int fd() const { return socket_.fd(); }
     [[nodiscard]] State state() const { return state_; }
 
-    /// Does what is possible at once: at most one read and one write, so that no client keeps the
-    /// others waiting. Returns true if bytes moved, and more may be possible at once; false if the
-    /// kernel had nothing to read or took nothing (EAGAIN), or if the client is finished.
+    /// Does what is possible at once: at most one read and one write, so that
+    /// no client keeps the others waiting. Returns true if bytes moved, and
+    /// more may be possible at once; false if the kernel had nothing to read or
+    /// took nothing (EAGAIN), or if the client is finished.
     bool serve() {
         bool moved = false;
         if (state_ == State::reading) moved = receive();
@@ -44,16 +45,10 @@ public:
 
 private:
     bool receive() {
-        // EXERCISE BEGIN 02.1 a client as a state machine
-        // HINT Three functions: receive(), send(), and what they do at -1. Draw the three states
-        // HINT+ first.
-        // HINT buffer_[sent_, end_) is owed. A read sets both numbers; a write moves sent_ on by
-        // HINT+ its result.
-        // HINT EAGAIN and EINTR lose nothing: the state stays. A read of 0 and other errors
-        // HINT+ finish.
         const ssize_t count = ::read(fd(), buffer_->data(), buffer_->size());
         if (count < 0) return give_up_unless_transient();
-        if (count == 0) {  // end of input
+        // End of input
+        if (count == 0) {
             state_ = State::finished;
             return false;
         }
@@ -61,37 +56,36 @@ private:
         end_ = static_cast<std::size_t>(count);
         state_ = State::writing;
         return true;
-        // EXERCISE END 02.1
     }
 
     bool send() {
-        // EXERCISE BEGIN 02.1 a client as a state machine
-        const ssize_t count = ::write(fd(), buffer_->data() + sent_, end_ - sent_);
+        const ssize_t count =
+            ::write(fd(), buffer_->data() + sent_, end_ - sent_);
         if (count < 0) return give_up_unless_transient();
-        sent_ += static_cast<std::size_t>(count);  // may be less than asked for
+        // May be less than asked for
+        sent_ += static_cast<std::size_t>(count);
         if (sent_ == end_) state_ = State::reading;
         return true;
-        // EXERCISE END 02.1
     }
 
-    /// EAGAIN: not now. EINTR: a signal came first. Both lose nothing, and the next call tries
-    /// again. Everything else (ECONNRESET, EPIPE, ETIMEDOUT, ENOBUFS...) ends this client and no
-    /// other.
+    /// EAGAIN: not now. EINTR: a signal came first. Both lose nothing, and the
+    /// next call tries again. Everything else (ECONNRESET, EPIPE, ETIMEDOUT,
+    /// ENOBUFS...) ends this client and no other.
     bool give_up_unless_transient() {
-        // EXERCISE BEGIN 02.1 a client as a state machine
         if (errno == EAGAIN) return false;
         if (errno == EINTR) return true;
         state_ = State::finished;
         return false;
-        // EXERCISE END 02.1
     }
 
     using Buffer = std::array<char, 16 * 1024>;
 
     common::Descriptor socket_;
-    // Not initialised: an idle client costs a page of memory, not all of them (4 kB, not 16).
+    // Not initialised: an idle client costs a page of memory, not all of them
+    // (4 kB, not 16).
     std::unique_ptr<Buffer> buffer_ = std::make_unique_for_overwrite<Buffer>();
-    std::size_t sent_ = 0;  // buffer_[sent_, end_) is still to be written
+    // Buffer_[sent_, end_) is still to be written
+    std::size_t sent_ = 0;
     std::size_t end_ = 0;
     State state_ = State::reading;
 };

@@ -1,4 +1,5 @@
-// Chapter 02: nobody waits, because nobody sleeps. Every client is asked again and again.
+// Chapter 02: nobody waits, because nobody sleeps. Every client is asked again
+// and again.
 #include <cstdint>
 #include <utility>
 #include <vector>
@@ -20,7 +21,8 @@ int serve(std::uint16_t port) {
     std::vector<Client> clients;
     while (true) {
         if (!listener.paused()) {
-            if (Descriptor socket = listener.accept()) clients.emplace_back(std::move(socket));
+            if (Descriptor socket = listener.accept())
+                clients.emplace_back(std::move(socket));
         }
         for (Client& client : clients) client.serve();
         std::erase_if(clients, [](const Client& client) {
@@ -33,10 +35,11 @@ int serve(std::uint16_t port) {
 
 int main(int argc, char** argv) {
     std::uint16_t port = 7000;
-    return common::run_program(argc, argv, "02-polling",
-                               "Echoes by asking every client, again and again.",
-                               {common::port_option(port)}, [&] {
-                                   common::raise_descriptor_limit();
-                                   return serve(port);
-                               });
+    return common::run_program(
+        argc, argv, "02-polling",
+        "Echoes by asking every client, again and again.",
+        {common::port_option(port)}, [&] {
+            common::raise_descriptor_limit();
+            return serve(port);
+        });
 }

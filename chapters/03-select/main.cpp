@@ -1,4 +1,5 @@
-// Chapter 03: ask the kernel once about all clients, and sleep until one of them can go on.
+// Chapter 03: ask the kernel once about all clients, and sleep until one of
+// them can go on.
 #include <cstdint>
 #include <cstdio>
 #include <stdexcept>
@@ -18,14 +19,9 @@ using common::Listener;
 using polling::Client;
 using selecting::Watch;
 
-/// The question to the kernel: who can be read from, and who that owes bytes can be written to?
+/// The question to the kernel: who can be read from, and who that owes bytes
+/// can be written to?
 Watch everybody(const Listener& listener, const std::vector<Client>& clients) {
-    // EXERCISE BEGIN 03.2 who is asked about, and who is refused
-    // HINT Whom does the server wait for? Somebody new, somebody who speaks, somebody who must
-    // HINT+ take.
-    // HINT A listener that is paused() stays readable: asked about, it would end every wait.
-    // HINT accept() one. What Watch cannot hold is not kept: destroyed, it closes. One line on
-    // HINT+ stderr.
     Watch watch;
     if (!listener.paused()) watch.add_reader(listener.fd());
     for (const Client& client : clients) {
@@ -36,7 +32,6 @@ Watch everybody(const Listener& listener, const std::vector<Client>& clients) {
         }
     }
     return watch;
-    // EXERCISE END 03.2
 }
 
 int serve(std::uint16_t port) {
@@ -56,16 +51,21 @@ int serve(std::uint16_t port) {
             if (watch.is_ready(client.fd())) client.serve();
         }
         if (watch.is_ready(listener.fd())) {
-            // EXERCISE BEGIN 03.2 who is asked about, and who is refused
+            // EXERCISE 03.2
             Descriptor socket = listener.accept();
             if (socket && Watch::can_hold(socket.fd())) {
                 clients.emplace_back(std::move(socket));
                 refusing = false;
-            } else if (socket && !refusing) {  // closed here: the client sees that it is refused
-                std::fprintf(stderr, "refusing clients: select takes no descriptor above 1023\n");
-                refusing = true;  // one line until somebody is taken again, not one for each client
+            } else if (socket && !refusing) {
+                // Closed here: the client sees that it is refused
+                std::fprintf(stderr,
+                             "refusing clients: select takes no descriptor "
+                             "above 1023\n");
+                // One line until somebody is taken again, not one for each
+                // client
+                refusing = true;
             }
-            // EXERCISE END 03.2
+            // END 03.2
         }
         std::erase_if(clients, [](const Client& client) {
             return client.state() == Client::State::finished;
@@ -77,10 +77,11 @@ int serve(std::uint16_t port) {
 
 int main(int argc, char** argv) {
     std::uint16_t port = 7000;
-    return common::run_program(argc, argv, "03-select",
-                               "Echoes, asleep in select() until a client is ready.",
-                               {common::port_option(port)}, [&] {
-                                   common::raise_descriptor_limit();
-                                   return serve(port);
-                               });
+    return common::run_program(
+        argc, argv, "03-select",
+        "Echoes, asleep in select() until a client is ready.",
+        {common::port_option(port)}, [&] {
+            common::raise_descriptor_limit();
+            return serve(port);
+        });
 }

@@ -11,8 +11,8 @@
 
 namespace selecting {
 
-/// The descriptors of one wait, as one bit for each number. Filled anew for every wait, because
-/// select() writes its answer over the question.
+/// The descriptors of one wait, as one bit for each number. Filled anew for
+/// every wait, because select() writes its answer over the question.
 class Watch {
 public:
     Watch() {
@@ -20,19 +20,9 @@ public:
         FD_ZERO(&writable_);
     }
 
-    /// An fd_set has room for the numbers 0 to 1023, whatever the limit of the process is.
-    /// FD_SET beyond that writes over other memory (select(2)).
-    static bool can_hold(int fd) {
-        // EXERCISE BEGIN 03.1 one question to the kernel
-        // HINT An fd_set is an array of bits. FD_SET, FD_ISSET; select(2) names how many there
-        // HINT+ are.
-        // HINT select() wants the highest number plus one, and writes its answer over the
-        // HINT+ question.
-        // HINT A null timeval: no limit. After EINTR the sets still hold the question: nobody
-        // HINT+ may count as ready.
-        return fd < FD_SETSIZE;
-        // EXERCISE END 03.1
-    }
+    /// An fd_set has room for the numbers 0 to 1023, whatever the limit of the
+    /// process is. FD_SET beyond that writes over other memory (select(2)).
+    static bool can_hold(int fd) { return fd < FD_SETSIZE; }
 
     /// Asks: could `fd` be read from without waiting? Requires can_hold(fd).
     void add_reader(int fd) { add(fd, readable_); }
@@ -40,32 +30,30 @@ public:
     /// Asks: could `fd` be written to without waiting? Requires can_hold(fd).
     void add_writer(int fd) { add(fd, writable_); }
 
-    /// Sleeps until one of them is ready, or until the time-out is over (zero: there is none).
-    /// A signal ends it early, with nobody ready. Throws std::system_error.
+    /// Sleeps until one of them is ready, or until the time-out is over (zero:
+    /// there is none). A signal ends it early, with nobody ready. Throws
+    /// std::system_error.
     void wait(std::chrono::milliseconds timeout) {
-        // EXERCISE BEGIN 03.1 one question to the kernel
         timeval time{timeout.count() / 1000, timeout.count() % 1000 * 1000};
         timeval* limit = timeout.count() > 0 ? &time : nullptr;
-        if (::select(highest_ + 1, &readable_, &writable_, nullptr, limit) >= 0) return;
+        if (::select(highest_ + 1, &readable_, &writable_, nullptr, limit) >= 0)
+            return;
         if (errno != EINTR) common::throw_errno("cannot wait for clients");
-        *this = Watch();  // after an error the sets still hold the question (select(2))
-        // EXERCISE END 03.1
+        // After an error the sets still hold the question (select(2))
+        *this = Watch();
     }
 
     /// After wait(): can `fd` go on, in the direction that was asked about?
-    /// Closed by the other side, or broken, counts as ready: the next read or write says so.
+    /// Closed by the other side, or broken, counts as ready: the next read or
+    /// write says so.
     [[nodiscard]] bool is_ready(int fd) const {
-        // EXERCISE BEGIN 03.1 one question to the kernel
         return FD_ISSET(fd, &readable_) || FD_ISSET(fd, &writable_);
-        // EXERCISE END 03.1
     }
 
 private:
     void add(int fd, fd_set& set) {
-        // EXERCISE BEGIN 03.1 one question to the kernel
         FD_SET(fd, &set);
         highest_ = std::max(highest_, fd);
-        // EXERCISE END 03.1
     }
 
     fd_set readable_;

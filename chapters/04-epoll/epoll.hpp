@@ -14,54 +14,57 @@
 
 namespace epolling {
 
-/// An epoll instance: told once what to watch, it answers with what happened, and with nothing
-/// else. A descriptor leaves the list by being closed (epoll(7): when no duplicate of it is open).
+/// An epoll instance: told once what to watch, it answers with what happened,
+/// and with nothing else. A descriptor leaves the list by being closed
+/// (epoll(7): when no duplicate of it is open).
 class Epoll {
 public:
     Epoll()
-        : epoll_(common::check(::epoll_create1(EPOLL_CLOEXEC), "cannot create an epoll instance")) {
-    }
+        : epoll_(common::check(::epoll_create1(EPOLL_CLOEXEC),
+                               "cannot create an epoll instance")) {}
 
-    /// Watches `fd` for `events` (EPOLLIN...). `tag` comes back with each of its events; not owned.
-    /// Throws std::system_error (ENOSPC, ENOMEM: the system cannot watch any more).
-    void add(int fd, std::uint32_t events, void* tag) { control(EPOLL_CTL_ADD, fd, events, tag); }
+    /// Watches `fd` for `events` (EPOLLIN...). `tag` comes back with each of
+    /// its events; not owned. Throws std::system_error (ENOSPC, ENOMEM: the
+    /// system cannot watch any more).
+    void add(int fd, std::uint32_t events, void* tag) {
+        control(EPOLL_CTL_ADD, fd, events, tag);
+    }
 
     /// Watches `fd` for other events from now on.
     void modify(int fd, std::uint32_t events, void* tag) {
         control(EPOLL_CTL_MOD, fd, events, tag);
     }
 
-    /// Stops watching `fd`. Harmless where it is watched no more: closed, it has left the list.
-    void remove(int fd) { ::epoll_ctl(epoll_.fd(), EPOLL_CTL_DEL, fd, nullptr); }
+    /// Stops watching `fd`. Harmless where it is watched no more: closed, it
+    /// has left the list.
+    void remove(int fd) {
+        ::epoll_ctl(epoll_.fd(), EPOLL_CTL_DEL, fd, nullptr);
+    }
 
-    /// Sleeps until something happens, or until the time-out is over (negative: there is none).
-    /// Returns what happened: valid until the next call. Empty after a time-out or a signal.
+    /// Sleeps until something happens, or until the time-out is over (negative:
+    /// there is none). Returns what happened: valid until the next call. Empty
+    /// after a time-out or a signal.
     std::span<const epoll_event> wait(std::chrono::milliseconds timeout) {
-        // EXERCISE BEGIN 04.1 the kernel keeps the list
-        // HINT Two system calls: epoll_ctl(2) for control(), epoll_wait(2) for wait().
-        // HINT The tag goes into event.data.ptr. epoll_wait fills events_, and returns how many.
-        // HINT -1 with EINTR is an empty answer, everything else an exception: common::check().
         const int room = static_cast<int>(events_.size());
-        const int count =
-            ::epoll_wait(epoll_.fd(), events_.data(), room, static_cast<int>(timeout.count()));
+        const int count = ::epoll_wait(epoll_.fd(), events_.data(), room,
+                                       static_cast<int>(timeout.count()));
         if (count == -1 && errno == EINTR) return {};
-        return {events_.data(),
-                static_cast<std::size_t>(common::check(count, "cannot wait for events"))};
-        // EXERCISE END 04.1
+        return {events_.data(), static_cast<std::size_t>(common::check(
+                                    count, "cannot wait for events"))};
     }
 
 private:
     void control(int operation, int fd, std::uint32_t events, void* tag) {
-        // EXERCISE BEGIN 04.1 the kernel keeps the list
         epoll_event event{};
         event.events = events;
         event.data.ptr = tag;
-        common::check(::epoll_ctl(epoll_.fd(), operation, fd, &event), "cannot watch a descriptor");
-        // EXERCISE END 04.1
+        common::check(::epoll_ctl(epoll_.fd(), operation, fd, &event),
+                      "cannot watch a descriptor");
     }
 
     common::Descriptor epoll_;
-    std::array<epoll_event, 256> events_;  // more than that come with the next call
+    // More than that come with the next call
+    std::array<epoll_event, 256> events_;
 };
 
 }  // namespace epolling

@@ -1,7 +1,8 @@
-// Chapter 04: the kernel keeps the list, and a wake-up costs what happened, not what is watched.
+// Chapter 04: the kernel keeps the list, and a wake-up costs what happened, not
+// what is watched.
 //
-// Twice: level-triggered ("it is readable") and, with --edge, edge-triggered ("it became
-// readable").
+// Twice: level-triggered ("it is readable") and, with --edge, edge-triggered
+// ("it became readable").
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -29,16 +30,20 @@ struct Watched {
     explicit Watched(Descriptor socket) : client(std::move(socket)) {}
 
     Client client;
-    std::uint32_t events = EPOLLIN;  // level-triggered: what the kernel has been told to watch
-    bool ready = false;              // edge-triggered: stands in the list of those that can go on
+    // Level-triggered: what the kernel has been told to watch
+    std::uint32_t events = EPOLLIN;
+    // Edge-triggered: stands in the list of those that can go on
+    bool ready = false;
 };
 
 /// All clients and the listener, on one epoll instance.
 class Server {
 public:
-    explicit Server(std::uint16_t port) : listener_(port, Listener::Mode::non_blocking) {
+    explicit Server(std::uint16_t port)
+        : listener_(port, Listener::Mode::non_blocking) {
         epoll_.add(listener_.fd(), EPOLLIN,
-                   nullptr);  // no tag: the listener, always level-triggered
+                   // No tag: the listener, always level-triggered
+                   nullptr);
         listener_.announce();
     }
 
@@ -51,25 +56,23 @@ public:
                 }
                 auto& watched = *static_cast<Watched*>(event.data.ptr);
                 watched.client.serve();
-                if (!drop_if_finished(watched)) watch_what_it_waits_for(watched);
+                if (!drop_if_finished(watched))
+                    watch_what_it_waits_for(watched);
             }
         }
     }
 
     void run_edge_triggered() {
-        // EXERCISE BEGIN 04.3 edge-triggered: told once
-        // HINT Add clients with EPOLLIN | EPOLLOUT | EPOLLET, once and for all; never modify them.
-        // HINT After an edge, serve() until it returns false: only then will there be another
-        // HINT+ edge.
-        // HINT But at most 16 turns: who is not done goes into a list of yours; meanwhile
-        // HINT+ wait(at_once).
-        // An edge is told once. Whoever had more to do when its turn was over must be remembered.
+        // An edge is told once. Whoever had more to do when its turn was over
+        // must be remembered.
         std::vector<Watched*> ready;
         std::vector<Watched*> again;
         while (true) {
-            for (const epoll_event& event : wait(ready.empty() ? no_timeout : at_once)) {
+            for (const epoll_event& event :
+                 wait(ready.empty() ? no_timeout : at_once)) {
                 if (event.data.ptr == nullptr) {
-                    accept(EPOLLIN | EPOLLOUT | EPOLLET);  // once and for all
+                    // Once and for all
+                    accept(EPOLLIN | EPOLLOUT | EPOLLET);
                     continue;
                 }
                 auto& watched = *static_cast<Watched*>(event.data.ptr);
@@ -77,10 +80,12 @@ public:
                 watched.ready = true;
             }
             for (Watched* watched : ready) {
-                // Until the kernel says EAGAIN: before that, nothing promises another edge. But
-                // not for ever: a client that sends faster than we read would never let go.
+                // Until the kernel says EAGAIN: before that, nothing promises
+                // another edge. But not for ever: a client that sends faster
+                // than we read would never let go.
                 bool more = true;
-                for (int turn = 0; more && turn < 16; ++turn) more = watched->client.serve();
+                for (int turn = 0; more && turn < 16; ++turn)
+                    more = watched->client.serve();
                 if (more) {
                     again.push_back(watched);
                 } else {
@@ -91,19 +96,20 @@ public:
             ready.swap(again);
             again.clear();
         }
-        // EXERCISE END 04.3
     }
 
 private:
     static constexpr std::chrono::milliseconds no_timeout{-1};
     static constexpr std::chrono::milliseconds at_once{0};
 
-    /// Sleeps, but no longer than the listener's pause: a listener that cannot accept must not be
-    /// watched, since it stays readable and would end every wait at once.
+    /// Sleeps, but no longer than the listener's pause: a listener that cannot
+    /// accept must not be watched, since it stays readable and would end every
+    /// wait at once.
     std::span<const epoll_event> wait(std::chrono::milliseconds timeout) {
         if (listener_.paused() == listening_) {
             listening_ = !listening_;
-            epoll_.modify(listener_.fd(), listening_ ? std::uint32_t{EPOLLIN} : 0, nullptr);
+            epoll_.modify(listener_.fd(),
+                          listening_ ? std::uint32_t{EPOLLIN} : 0, nullptr);
         }
         if (!listening_ && timeout == no_timeout) timeout = listener_.pause();
         return epoll_.wait(timeout);
@@ -113,40 +119,43 @@ private:
         Descriptor socket = listener_.accept();
         if (!socket) return;
         const int fd = socket.fd();
-        Watched& watched = clients_.try_emplace(fd, std::move(socket)).first->second;
+        Watched& watched =
+            clients_.try_emplace(fd, std::move(socket)).first->second;
         try {
             epoll_.add(fd, events, &watched);
-        } catch (const std::exception& error) {  // the system's limit on watches (epoll(7))
+        } catch (const std::exception& error) {
+            // The system's limit on watches (epoll(7))
             std::fprintf(stderr, "refusing a client: %s\n", error.what());
             clients_.erase(fd);
         }
     }
 
-    /// Tells the kernel only when it changes: a socket is nearly always writable, so watching for
-    /// that without anything to write would end every wait at once.
+    /// Tells the kernel only when it changes: a socket is nearly always
+    /// writable, so watching for that without anything to write would end every
+    /// wait at once.
     void watch_what_it_waits_for(Watched& watched) {
-        // EXERCISE BEGIN 04.2 watch only while something is pending
-        // HINT EPOLLIN or EPOLLOUT, by the state. Never both: a socket is nearly always writable.
-        // HINT The kernel remembers. Tell it only what changes: watched.events says what it knows.
         const std::uint32_t events =
-            watched.client.state() == Client::State::writing ? EPOLLOUT : EPOLLIN;
+            watched.client.state() == Client::State::writing ? EPOLLOUT
+                                                             : EPOLLIN;
         if (events == watched.events) return;
         watched.events = events;
         epoll_.modify(watched.client.fd(), events, &watched);
-        // EXERCISE END 04.2
     }
 
     bool drop_if_finished(Watched& watched) {
         if (watched.client.state() != Client::State::finished) return false;
-        clients_.erase(watched.client.fd());  // closes it, which takes it off the kernel's list
+        // Closes it, which takes it off the kernel's list
+        clients_.erase(watched.client.fd());
         return true;
     }
 
     Listener listener_;
     Epoll epoll_;
     std::unordered_map<int, Watched>
-        clients_;            // by descriptor; the addresses are the kernel's tags
-    bool listening_ = true;  // the listener is being watched
+        // By descriptor; the addresses are the kernel's tags
+        clients_;
+    // The listener is being watched
+    bool listening_ = true;
 };
 
 }  // namespace
@@ -154,15 +163,15 @@ private:
 int main(int argc, char** argv) {
     std::uint16_t port = 7000;
     bool edge = false;
-    return common::run_program(argc, argv, "04-epoll", "Echoes, told by epoll who can go on.",
-                               {common::port_option(port),
-                                {"--edge", "", "edge-triggered instead of level-triggered",
-                                 [&](std::string_view) { edge = true; }}},
-                               [&] {
-                                   common::raise_descriptor_limit();
-                                   Server server(port);
-                                   edge ? server.run_edge_triggered()
-                                        : server.run_level_triggered();
-                                   return 0;
-                               });
+    return common::run_program(
+        argc, argv, "04-epoll", "Echoes, told by epoll who can go on.",
+        {common::port_option(port),
+         {"--edge", "", "edge-triggered instead of level-triggered",
+          [&](std::string_view) { edge = true; }}},
+        [&] {
+            common::raise_descriptor_limit();
+            Server server(port);
+            edge ? server.run_edge_triggered() : server.run_level_triggered();
+            return 0;
+        });
 }

@@ -9,7 +9,8 @@ namespace callbacks {
 using TimePoint = std::chrono::steady_clock::time_point;
 using Duration = std::chrono::steady_clock::duration;
 
-/// Deadlines of a wait that must not sleep, and of one that nothing but an event ends.
+/// Deadlines of a wait that must not sleep, and of one that nothing but an
+/// event ends.
 inline constexpr TimePoint at_once = TimePoint::min();
 inline constexpr TimePoint never = TimePoint::max();
 
@@ -20,9 +21,10 @@ public:
 
     [[nodiscard]] virtual TimePoint now() const = 0;
 
-    /// How long the kernel may let the loop sleep when its next timer is due at `next`, as
-    /// epoll_wait takes it: milliseconds, -1 for ever.
-    [[nodiscard]] virtual std::chrono::milliseconds sleep_until(TimePoint next) const = 0;
+    /// How long the kernel may let the loop sleep when its next timer is due at
+    /// `next`, as epoll_wait takes it: milliseconds, -1 for ever.
+    [[nodiscard]] virtual std::chrono::milliseconds sleep_until(
+        TimePoint next) const = 0;
 
     /// That sleep is over, and nothing was ready.
     virtual void nothing_until(TimePoint next) = 0;
@@ -31,29 +33,37 @@ public:
 /// The clock of the machine. Steady: setting the time of day moves no timer.
 class SteadyClock : public Clock {
 public:
-    [[nodiscard]] TimePoint now() const override { return std::chrono::steady_clock::now(); }
+    [[nodiscard]] TimePoint now() const override {
+        return std::chrono::steady_clock::now();
+    }
 
-    [[nodiscard]] std::chrono::milliseconds sleep_until(TimePoint next) const override {
+    [[nodiscard]] std::chrono::milliseconds sleep_until(
+        TimePoint next) const override {
         using std::chrono::milliseconds;
         if (next == never) return milliseconds(-1);
         if (next == at_once) return milliseconds(0);
-        // Rounded up: a timer is never early, and no wait ends a moment too soon to fire it. Not
-        // more than an hour, which fits into epoll_wait's int; the loop then just waits again.
-        const auto rest = std::chrono::ceil<milliseconds>(next - std::chrono::steady_clock::now());
-        return std::clamp<milliseconds>(rest, milliseconds(0), std::chrono::hours(1));
+        // Rounded up: a timer is never early, and no wait ends a moment too
+        // soon to fire it. Not more than an hour, which fits into epoll_wait's
+        // int; the loop then just waits again.
+        const auto rest = std::chrono::ceil<milliseconds>(
+            next - std::chrono::steady_clock::now());
+        return std::clamp<milliseconds>(rest, milliseconds(0),
+                                        std::chrono::hours(1));
     }
 
     void nothing_until(TimePoint /*next*/) override {}
 };
 
-/// A clock for tests. No loop on it ever sleeps for a timer: while anything is ready no time
-/// passes, and when nothing is the clock jumps to the next timer.
+/// A clock for tests. No loop on it ever sleeps for a timer: while anything is
+/// ready no time passes, and when nothing is the clock jumps to the next timer.
 class SimulatedClock : public Clock {
 public:
     [[nodiscard]] TimePoint now() const override { return now_; }
 
-    [[nodiscard]] std::chrono::milliseconds sleep_until(TimePoint next) const override {
-        return std::chrono::milliseconds(next == never ? -1 : 0);  // -1: it is up to other threads
+    [[nodiscard]] std::chrono::milliseconds sleep_until(
+        TimePoint next) const override {
+        // -1: it is up to other threads
+        return std::chrono::milliseconds(next == never ? -1 : 0);
     }
 
     void nothing_until(TimePoint next) override {

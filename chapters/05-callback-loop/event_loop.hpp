@@ -1,5 +1,6 @@
-// An event loop: it calls back when a time has come, when a descriptor is ready, or as soon as it
-// can. Every callback runs on the one thread that called run().
+// An event loop: it calls back when a time has come, when a descriptor is
+// ready, or as soon as it can. Every callback runs on the one thread that
+// called run().
 #pragma once
 
 #include <sys/eventfd.h>
@@ -20,9 +21,10 @@
 
 namespace callbacks {
 
-/// A callback may use every function here but run(): it may remove or cancel itself and others,
-/// close descriptors, stop the loop, throw. What it throws leaves run(); everything that was still
-/// to come stays so, and run() may be called again.
+/// A callback may use every function here but run(): it may remove or cancel
+/// itself and others, close descriptors, stop the loop, throw. What it throws
+/// leaves run(); everything that was still to come stays so, and run() may be
+/// called again.
 class EventLoop {
 public:
     /// `clock` is not owned.
@@ -30,7 +32,8 @@ public:
         add_reader(wake_up_.fd(), [this] { take_tasks_from_outside(); });
     }
 
-    /// What a callback owns may remove and cancel here once more, while both are destroyed.
+    /// What a callback owns may remove and cancel here once more, while both
+    /// are destroyed.
     ~EventLoop() {
         watchers_.remove_all();
         timers_.cancel_all();
@@ -42,9 +45,11 @@ public:
 
     // --- Running ---
 
-    /// Turns until stop(), or until nothing is left that could happen: no task, timer or watcher.
+    /// Turns until stop(), or until nothing is left that could happen: no task,
+    /// timer or watcher.
     void run() {
-        if (in_callback_) throw std::logic_error("run() was called by a callback");
+        if (in_callback_)
+            throw std::logic_error("run() was called by a callback");
         stopped_ = false;
         while (!stopped_ && something_can_happen()) turn();
     }
@@ -57,14 +62,16 @@ public:
     /// Calls `task` in the next turn, after those that are queued already.
     void call_soon(Callback task) { tasks_.push_back(std::move(task)); }
 
-    /// The same for other threads: wakes the loop up. No other function may be called from them.
+    /// The same for other threads: wakes the loop up. No other function may be
+    /// called from them.
     void call_soon_threadsafe(Callback task) {
         const std::lock_guard lock(mutex_);
         from_outside_.push_back(std::move(task));
         if (from_outside_.size() == 1) ::eventfd_write(wake_up_.fd(), 1);
     }
 
-    /// A call_soon_threadsafe() is going to come: run() does not return until a release() for it.
+    /// A call_soon_threadsafe() is going to come: run() does not return until a
+    /// release() for it.
     void hold() { ++held_; }
     void release() { --held_; }
 
@@ -72,8 +79,9 @@ public:
 
     [[nodiscard]] TimePoint now() const { return clock_.now(); }
 
-    /// Calls `callback` once, not before `due`. To repeat it, set the next at `due` + period: a
-    /// call_later(period) would add what the callback took to every period.
+    /// Calls `callback` once, not before `due`. To repeat it, set the next at
+    /// `due` + period: a call_later(period) would add what the callback took to
+    /// every period.
     Timer call_at(TimePoint due, Callback callback) {
         return timers_.set(due, std::move(callback));
     }
@@ -83,15 +91,17 @@ public:
         return call_at(now() + delay, std::move(callback));
     }
 
-    /// Destroys the timer's callback. False, and harmless, if it has fired or was cancelled before.
+    /// Destroys the timer's callback. False, and harmless, if it has fired or
+    /// was cancelled before.
     bool cancel(const Timer& timer) { return timers_.cancel(timer); }
 
     // --- Readiness ---
 
-    /// Calls `callback` in every turn in which a read from `fd` would not wait: there is data, the
-    /// end of input, or an error. Replaces an earlier reader. `fd` is not owned; remove the reader
-    /// before `fd` is closed. Throws std::system_error and changes nothing then: EPERM (a disk
-    /// file: epoll cannot watch it), ENOSPC or ENOMEM (the system cannot watch more).
+    /// Calls `callback` in every turn in which a read from `fd` would not wait:
+    /// there is data, the end of input, or an error. Replaces an earlier
+    /// reader. `fd` is not owned; remove the reader before `fd` is closed.
+    /// Throws std::system_error and changes nothing then: EPERM (a disk file:
+    /// epoll cannot watch it), ENOSPC or ENOMEM (the system cannot watch more).
     void add_reader(int fd, Callback callback) {
         watchers_.add(fd, Watchers::Side::reader, std::move(callback));
     }
@@ -101,15 +111,21 @@ public:
         watchers_.add(fd, Watchers::Side::writer, std::move(callback));
     }
 
-    /// Its callback is not called again, even if it is known to be ready. False if there is none.
-    bool remove_reader(int fd) { return watchers_.remove(fd, Watchers::Side::reader); }
-    bool remove_writer(int fd) { return watchers_.remove(fd, Watchers::Side::writer); }
+    /// Its callback is not called again, even if it is known to be ready. False
+    /// if there is none.
+    bool remove_reader(int fd) {
+        return watchers_.remove(fd, Watchers::Side::reader);
+    }
+    bool remove_writer(int fd) {
+        return watchers_.remove(fd, Watchers::Side::writer);
+    }
 
     // --- Looking on ---
 
-    /// Calls `report` after every callback that held all the others up for `threshold` or longer,
-    /// with the time that it took.
-    void report_slow_callbacks(Duration threshold, std::function<void(Duration)> report) {
+    /// Calls `report` after every callback that held all the others up for
+    /// `threshold` or longer, with the time that it took.
+    void report_slow_callbacks(Duration threshold,
+                               std::function<void(Duration)> report) {
         threshold_ = threshold;
         report_slow_ = std::move(report);
     }
@@ -121,64 +137,52 @@ public:
     [[nodiscard]] bool in_callback() const { return in_callback_; }
 
 private:
-    /// This is the loop. Each phase is bounded, so that none keeps the others waiting: the timers
-    /// and those who are ready by what there is when the phase begins, the tasks by what was queued
-    /// when the turn began. A task queued now runs in the next turn, and so does a timer set by a
-    /// timer.
+    /// This is the loop. Each phase is bounded, so that none keeps the others
+    /// waiting: the timers and those who are ready by what there is when the
+    /// phase begins, the tasks by what was queued when the turn began. A task
+    /// queued now runs in the next turn, and so does a timer set by a timer.
     void turn() {
-        // EXERCISE BEGIN 05.2 a turn of the loop
-        // HINT The picture on the page is this function: three phases, in order. What a callback
-        // HINT+ queues runs in the next turn; so what has to be known before the first phase?
         const std::size_t queued = tasks_.size();
         call_due_timers();
         call_who_is_ready();
         call_tasks(queued);
-        // EXERCISE END 05.2
     }
 
     /// Those that are due now.
     void call_due_timers() {
-        // EXERCISE BEGIN 05.2 a turn of the loop
-        // HINT Two lines. fire() and wait() want to be told how somebody is called:
-        // HINT+ [this](const Callback& callback) { call(callback); }.
         if (timers_.empty()) return;
-        timers_.fire(now(), [this](const Callback& callback) { call(callback); });
-        // EXERCISE END 05.2
+        timers_.fire(now(),
+                     [this](const Callback& callback) { call(callback); });
     }
 
     /// The only place where the loop sleeps.
     void call_who_is_ready() {
         watchers_.destroy_retired();
-        // EXERCISE BEGIN 05.2 a turn of the loop
-        // HINT clock_.sleep_until(next) says how long wait() may take. `next` is when the first
-        // HINT+ timer is due; or at_once, if somebody cannot wait. Who is that, now that the timers
-        // HINT+ have been called?
-        // HINT at_once: stopped_, or a task is queued, or !something_can_happen(). And when wait()
-        // HINT+ returns false, nobody was ready: the clock has to hear of it, nothing_until(next).
-        const bool must_not_sleep = stopped_ || !tasks_.empty() || !something_can_happen();
+        // EXERCISE 05.2
+        const bool must_not_sleep =
+            stopped_ || !tasks_.empty() || !something_can_happen();
         const TimePoint next = must_not_sleep ? at_once : timers_.next_due();
-        const bool anybody = watchers_.wait(clock_.sleep_until(next),
-                                            [this](const Callback& callback) { call(callback); });
+        const bool anybody = watchers_.wait(
+            clock_.sleep_until(next),
+            [this](const Callback& callback) { call(callback); });
         if (!anybody) clock_.nothing_until(next);
-        // EXERCISE END 05.2
+        // END 05.2
     }
 
     /// The first `count` of those that are queued.
     void call_tasks(std::size_t count) {
-        // EXERCISE BEGIN 05.2 a turn of the loop
-        // HINT A task may throw, and then call() does not return: what must have happened to the
-        // HINT+ queue before, so that this task never runs again, and the next one still does?
         for (; count > 0; --count) {
             const Callback task = std::move(tasks_.front());
             tasks_.pop_front();
             call(task);
         }
-        // EXERCISE END 05.2
     }
 
     [[nodiscard]] bool something_can_happen() {
-        const bool watching = watchers_.count() > 1;  // one is the loop's own
-        if (watching || !timers_.empty() || !tasks_.empty() || held_ > 0) return true;
+        // One is the loop's own
+        const bool watching = watchers_.count() > 1;
+        if (watching || !timers_.empty() || !tasks_.empty() || held_ > 0)
+            return true;
         const std::lock_guard lock(mutex_);
         return !from_outside_.empty();
     }
@@ -222,9 +226,10 @@ private:
     std::deque<Callback> tasks_;
 
     std::mutex mutex_;
-    std::vector<Callback> from_outside_;  // guarded by mutex_
-    common::Descriptor wake_up_{
-        common::check(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), "cannot create an eventfd")};
+    // Guarded by mutex_
+    std::vector<Callback> from_outside_;
+    common::Descriptor wake_up_{common::check(
+        ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), "cannot create an eventfd")};
     int held_ = 0;
 
     bool stopped_ = false;

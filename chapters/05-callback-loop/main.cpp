@@ -1,4 +1,5 @@
-// Chapter 05: an event loop that knows nothing about echoing, and a server made of callbacks.
+// Chapter 05: an event loop that knows nothing about echoing, and a server made
+// of callbacks.
 #include <chrono>
 #include <csignal>
 #include <cstdint>
@@ -25,12 +26,14 @@ using common::Descriptor;
 using common::Listener;
 using common::ServiceOptions;
 
-/// Owns the listener and every connection. The loop owns only the callbacks that point to them, so
-/// it has to outlive the server.
+/// Owns the listener and every connection. The loop owns only the callbacks
+/// that point to them, so it has to outlive the server.
 class Server {
 public:
     Server(EventLoop& loop, std::uint16_t port, const ServiceOptions& options)
-        : loop_(loop), options_(options), listener_(port, Listener::Mode::non_blocking) {
+        : loop_(loop),
+          options_(options),
+          listener_(port, Listener::Mode::non_blocking) {
         listen();
         listener_.announce();
     }
@@ -52,19 +55,23 @@ private:
         Descriptor socket = listener_.accept();
         if (socket) {
             welcome(std::move(socket));
-        } else if (listener_.paused()) {  // readable, but not to be accepted from: do not spin
+        } else if (listener_.paused()) {
+            // Readable, but not to be accepted from: do not spin
             loop_.remove_reader(listener_.fd());
-            pause_timer_ = loop_.call_later(listener_.pause(), [this] { listen(); });
+            pause_timer_ =
+                loop_.call_later(listener_.pause(), [this] { listen(); });
         }
     }
 
     void welcome(Descriptor socket) {
         const int fd = socket.fd();
-        const auto place = connections_.try_emplace(fd, loop_, std::move(socket), options_,
-                                                    [this, fd] { connections_.erase(fd); });
+        const auto place =
+            connections_.try_emplace(fd, loop_, std::move(socket), options_,
+                                     [this, fd] { connections_.erase(fd); });
         try {
             place.first->second.start();
-        } catch (const std::exception& error) {  // the system's limit on watches (epoll(7))
+        } catch (const std::exception& error) {
+            // The system's limit on watches (epoll(7))
             std::fprintf(stderr, "refusing a client: %s\n", error.what());
             connections_.erase(fd);
         }
@@ -74,11 +81,13 @@ private:
     ServiceOptions options_;
     Listener listener_;
     callbacks::Timer pause_timer_;
-    std::unordered_map<int, Connection> connections_;  // by descriptor
+    // By descriptor
+    std::unordered_map<int, Connection> connections_;
 };
 
 void report_slow_callback(Duration held_up) {
-    const auto time = std::chrono::duration_cast<std::chrono::milliseconds>(held_up);
+    const auto time =
+        std::chrono::duration_cast<std::chrono::milliseconds>(held_up);
     std::fprintf(stderr, "a callback held the loop for %lld ms\n",
                  static_cast<long long>(time.count()));
 }
@@ -96,7 +105,8 @@ int main(int argc, char** argv) {
             common::raise_descriptor_limit();
             const Signals signals{SIGINT, SIGTERM};
             EventLoop loop;
-            loop.report_slow_callbacks(std::chrono::milliseconds(100), report_slow_callback);
+            loop.report_slow_callbacks(std::chrono::milliseconds(100),
+                                       report_slow_callback);
             loop.add_reader(signals.fd(), [&] { loop.stop(); });
             const Server server(loop, port, options);
             loop.run();

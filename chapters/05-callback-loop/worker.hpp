@@ -16,15 +16,17 @@
 
 namespace callbacks {
 
-/// One thread that does jobs in order and reports back on the loop's thread. Create, use and
-/// destroy it there.
+/// One thread that does jobs in order and reports back on the loop's thread.
+/// Create, use and destroy it there.
 class Worker {
 public:
     /// `loop` is not owned; the worker has to go first.
     explicit Worker(EventLoop& loop)
-        : loop_(loop), thread_([this](const std::stop_token& stop) { work(stop); }) {}
+        : loop_(loop),
+          thread_([this](const std::stop_token& stop) { work(stop); }) {}
 
-    /// Waits for the job that runs now. Those not begun are dropped, and their `then` with them.
+    /// Waits for the job that runs now. Those not begun are dropped, and their
+    /// `then` with them.
     ~Worker() {
         thread_.request_stop();
         thread_.join();
@@ -33,13 +35,15 @@ public:
     Worker(const Worker&) = delete;
     Worker& operator=(const Worker&) = delete;
 
-    /// Calls `job()` on the worker's thread and then, on the loop's, `then(future)`: a std::future
-    /// that is ready. Its get() returns what the job returned, or throws what it threw. The job
-    /// must not touch what the loop's thread uses meanwhile. run() of the loop waits for it.
+    /// Calls `job()` on the worker's thread and then, on the loop's,
+    /// `then(future)`: a std::future that is ready. Its get() returns what the
+    /// job returned, or throws what it threw. The job must not touch what the
+    /// loop's thread uses meanwhile. run() of the loop waits for it.
     template <class Job, class Then>
     void run(Job job, Then then) {
         using Result = std::invoke_result_t<Job>;
-        /// Destroyed on the loop's thread, with everything that the two functions own.
+        /// Destroyed on the loop's thread, with everything that the two
+        /// functions own.
         struct Assignment {
             Assignment(EventLoop& loop, Job job, Then then)
                 : loop(loop), job(std::move(job)), then(std::move(then)) {
@@ -53,9 +57,10 @@ public:
             std::packaged_task<Result()> job;
             Then then;
         };
-        add([assignment =
-                 std::make_shared<Assignment>(loop_, std::move(job), std::move(then))]() mutable {
-            assignment->job();  // keeps what it throws
+        add([assignment = std::make_shared<Assignment>(
+                 loop_, std::move(job), std::move(then))]() mutable {
+            // Keeps what it throws
+            assignment->job();
             EventLoop& loop = assignment->loop;
             loop.call_soon_threadsafe([assignment = std::move(assignment)] {
                 assignment->then(assignment->job.get_future());
@@ -85,8 +90,10 @@ private:
     EventLoop& loop_;
     std::mutex mutex_;
     std::condition_variable_any changed_;
-    std::deque<std::function<void()>> jobs_;  // guarded by mutex_
-    std::jthread thread_;                     // last: it uses all of these
+    // Guarded by mutex_
+    std::deque<std::function<void()>> jobs_;
+    // last: it uses all of these
+    std::jthread thread_;
 };
 
 }  // namespace callbacks

@@ -1,4 +1,5 @@
-// Many promises as one. None of them stops the promises that it no longer needs.
+// Many promises as one. None of them stops the promises that it no longer
+// needs.
 #pragma once
 
 #include <cstddef>
@@ -19,7 +20,8 @@ namespace promises {
 class AggregateError : public std::runtime_error {
 public:
     explicit AggregateError(std::vector<std::exception_ptr> why)
-        : std::runtime_error("all " + std::to_string(why.size()) + " promises were rejected"),
+        : std::runtime_error("all " + std::to_string(why.size()) +
+                             " promises were rejected"),
           errors(std::move(why)) {}
 
     std::vector<std::exception_ptr> errors;
@@ -31,7 +33,9 @@ struct Outcome {
     std::optional<Stored<T>> value;
     std::exception_ptr error;
 
-    [[nodiscard]] Status status() const { return value ? Status::fulfilled : Status::rejected; }
+    [[nodiscard]] Status status() const {
+        return value ? Status::fulfilled : Status::rejected;
+    }
 };
 
 /// What comes in bit by bit, until nothing is missing any more.
@@ -50,41 +54,32 @@ struct Collection {
     std::size_t missing;
 };
 
-/// Fulfilled with all values, in the order of the promises, when the last one is fulfilled;
-/// rejected with the first error. Of none: fulfilled at once.
+/// Fulfilled with all values, in the order of the promises, when the last one
+/// is fulfilled; rejected with the first error. Of none: fulfilled at once.
 template <typename T>
 Promise<std::vector<T>> all(JobQueue& jobs, std::vector<Promise<T>> promises) {
-    // EXERCISE BEGIN 06.2 all, any and race
-    // HINT all_settled() below is given: yours have the same shape. One Deferred for the result,
-    // HINT+ then() on each promise, and shared memory for what has come so far.
-    // HINT all() is never decided by one value, but by one error: reject at once; what comes later
-    // HINT+ finds the result settled and changes nothing. any() is the mirror image.
-    // HINT The place of a value is that of its promise, not the order of arrival: put(i, value).
-    // HINT+ The handlers run later: they capture `result` and the collection by value.
-    // HINT Of none: no handler will ever run, so what has to be said must be said at once. In
-    // HINT+ race() there is nothing to be said.
     using Values = std::vector<T>;
     const Deferred<Values> result(jobs);
     if (promises.empty()) result.resolve(Values());
-    const auto values = std::make_shared<Collection<std::optional<T>>>(promises.size());
+    const auto values =
+        std::make_shared<Collection<std::optional<T>>>(promises.size());
     for (std::size_t i = 0; i < promises.size(); ++i) {
         std::move(promises[i])
             .then(
                 [=](T value) {
                     if (!values->put(i, std::move(value))) return;
                     Values complete;
-                    for (auto& item : values->items) complete.push_back(std::move(*item));
+                    for (auto& item : values->items)
+                        complete.push_back(std::move(*item));
                     result.resolve(std::move(complete));
                 },
                 [=](const std::exception_ptr& error) { result.reject(error); });
     }
     return result.promise();
-    // EXERCISE END 06.2
 }
 
 /// The same where there are no values.
 inline Promise<void> all(JobQueue& jobs, std::vector<Promise<void>> promises) {
-    // EXERCISE BEGIN 06.2 all, any and race
     const Deferred<void> result(jobs);
     if (promises.empty()) result.resolve();
     const auto missing = std::make_shared<std::size_t>(promises.size());
@@ -96,59 +91,67 @@ inline Promise<void> all(JobQueue& jobs, std::vector<Promise<void>> promises) {
             [=](const std::exception_ptr& error) { result.reject(error); });
     }
     return result.promise();
-    // EXERCISE END 06.2
 }
 
-/// Fulfilled when all are settled, with how each one ended, in the order of the promises.
+/// Fulfilled when all are settled, with how each one ended, in the order of the
+/// promises.
 template <typename T>
-Promise<std::vector<Outcome<T>>> all_settled(JobQueue& jobs, std::vector<Promise<T>> promises) {
+Promise<std::vector<Outcome<T>>> all_settled(JobQueue& jobs,
+                                             std::vector<Promise<T>> promises) {
     using Outcomes = std::vector<Outcome<T>>;
     const Deferred<Outcomes> result(jobs);
     if (promises.empty()) result.resolve(Outcomes());
-    const auto outcomes = std::make_shared<Collection<Outcome<T>>>(promises.size());
+    const auto outcomes =
+        std::make_shared<Collection<Outcome<T>>>(promises.size());
     for (std::size_t i = 0; i < promises.size(); ++i) {
         const auto put = [=](Outcome<T> outcome) {
-            if (outcomes->put(i, std::move(outcome))) result.resolve(std::move(outcomes->items));
+            if (outcomes->put(i, std::move(outcome)))
+                result.resolve(std::move(outcomes->items));
         };
         std::move(promises[i])
-            .then([=](auto&&... value) { put({Stored<T>(std::move(value)...), nullptr}); },
-                  [=](const std::exception_ptr& error) { put({std::nullopt, error}); });
+            .then(
+                [=](auto&&... value) {
+                    put({Stored<T>(std::move(value)...), nullptr});
+                },
+                [=](const std::exception_ptr& error) {
+                    put({std::nullopt, error});
+                });
     }
     return result.promise();
 }
 
-/// Fulfilled with the first value; rejected with an AggregateError when all are rejected. Of none:
-/// rejected at once.
+/// Fulfilled with the first value; rejected with an AggregateError when all are
+/// rejected. Of none: rejected at once.
 template <typename T>
 Promise<T> any(JobQueue& jobs, std::vector<Promise<T>> promises) {
-    // EXERCISE BEGIN 06.2 all, any and race
     const Deferred<T> result(jobs);
     if (promises.empty()) result.reject(AggregateError({}));
-    const auto errors = std::make_shared<Collection<std::exception_ptr>>(promises.size());
+    const auto errors =
+        std::make_shared<Collection<std::exception_ptr>>(promises.size());
     for (std::size_t i = 0; i < promises.size(); ++i) {
         std::move(promises[i])
-            .then([=](auto&&... value) { result.resolve(std::move(value)...); },
-                  [=](const std::exception_ptr& error) {
-                      if (errors->put(i, error)) {
-                          result.reject(AggregateError(std::move(errors->items)));
-                      }
-                  });
+            .then(
+                [=](auto&&... value) { result.resolve(std::move(value)...); },
+                [=](const std::exception_ptr& error) {
+                    if (errors->put(i, error)) {
+                        result.reject(AggregateError(std::move(errors->items)));
+                    }
+                });
     }
     return result.promise();
-    // EXERCISE END 06.2
 }
 
-/// As the first one that is settled, whether with a value or an error. Of none: pending for ever.
+/// As the first one that is settled, whether with a value or an error. Of none:
+/// pending for ever.
 template <typename T>
 Promise<T> race(JobQueue& jobs, std::vector<Promise<T>> promises) {
-    // EXERCISE BEGIN 06.2 all, any and race
     const Deferred<T> result(jobs);
     for (Promise<T>& promise : promises) {
-        std::move(promise).then([=](auto&&... value) { result.resolve(std::move(value)...); },
-                                [=](const std::exception_ptr& error) { result.reject(error); });
+        std::move(promise).then(
+            [=](auto&&... value) { result.resolve(std::move(value)...); },
+            [=](const std::exception_ptr& error) { result.reject(error); });
     }
     return result.promise();
-    // EXERCISE END 06.2
 }
 
 }  // namespace promises

@@ -1,8 +1,9 @@
 // Reading, writing, accepting and sleeping as promises, on chapter 05's loop.
 //
-// Who starts an operation keeps the object that it belongs to (a Socket, an Acceptor, an Alarm).
-// A promise cannot be stopped, but they can: then what they promised stays pending for ever, and
-// the handlers that wait for it are destroyed.
+// Who starts an operation keeps the object that it belongs to (a Socket, an
+// Acceptor, an Alarm). A promise cannot be stopped, but they can: then what
+// they promised stays pending for ever, and the handlers that wait for it are
+// destroyed.
 #pragma once
 
 #include <unistd.h>
@@ -28,13 +29,16 @@ namespace promises {
 using callbacks::Duration;
 using callbacks::TimePoint;
 
-/// An event loop that runs the jobs of promises too: after each of its callbacks, until there are
-/// none left. So a chain of handlers that have nothing to wait for costs no turn of the loop.
+/// An event loop that runs the jobs of promises too: after each of its
+/// callbacks, until there are none left. So a chain of handlers that have
+/// nothing to wait for costs no turn of the loop.
 struct Io {
     /// `clock` is not owned.
-    explicit Io(callbacks::Clock& clock = callbacks::steady_clock()) : loop(clock) {
+    explicit Io(callbacks::Clock& clock = callbacks::steady_clock())
+        : loop(clock) {
         loop.after_each_callback([this] {
-            // Not for ever: jobs that make new jobs all the time would keep everybody else waiting.
+            // Not for ever: jobs that make new jobs all the time would keep
+            // everybody else waiting.
             if (jobs.run(jobs_a_callback)) continue_next_turn();
         });
         jobs.on_work([this] {
@@ -43,19 +47,23 @@ struct Io {
     }
     Io(const Io&) = delete;
     Io& operator=(const Io&) = delete;
-    ~Io() { jobs.clear(); }  // while the loop is still there: handlers may own sockets
+    // While the loop is still there: handlers may own sockets
+    ~Io() { jobs.clear(); }
 
     static constexpr std::size_t jobs_a_callback = 1000;
 
-    // Both before the loop, so that they outlive it: its callbacks own promises and operations.
+    // Both before the loop, so that they outlive it: its callbacks own promises
+    // and operations.
     JobQueue jobs;
-    std::size_t waiting = 0;  // operations that have begun and neither ended nor been stopped
+    // Operations that have begun and neither ended nor been stopped
+    std::size_t waiting = 0;
     callbacks::EventLoop loop;
 
 private:
     void continue_next_turn() {
         if (std::exchange(continues_, true)) return;
-        loop.call_soon([this] { continues_ = false; });  // a callback, so the jobs run after it
+        // A callback, so the jobs run after it
+        loop.call_soon([this] { continues_ = false; });
     }
 
     bool continues_ = false;
@@ -74,7 +82,8 @@ public:
 
     /// Throws std::logic_error if one is under way.
     Promise<T> start() {
-        if (deferred_) throw std::logic_error("this was asked for twice at the same time");
+        if (deferred_)
+            throw std::logic_error("this was asked for twice at the same time");
         ++io_.waiting;
         return deferred_.emplace(io_.jobs).promise();
     }
@@ -140,21 +149,26 @@ inline Promise<void> sleep(Io& io, Duration delay) {
     return deferred.promise();
 }
 
-/// A connected, non-blocking socket. Its operations are rejected with a std::system_error when the
-/// connection is broken.
+/// A connected, non-blocking socket. Its operations are rejected with a
+/// std::system_error when the connection is broken.
 class Socket {
 public:
-    /// Takes over `socket`. Throws std::system_error (the system cannot watch more).
+    /// Takes over `socket`. Throws std::system_error (the system cannot watch
+    /// more).
     Socket(Io& io, common::Descriptor socket)
-        : io_(io), socket_(std::move(socket)), read_(io), write_(io), last_moved_(io.loop.now()) {
+        : io_(io),
+          socket_(std::move(socket)),
+          read_(io),
+          write_(io),
+          last_moved_(io.loop.now()) {
         watch_for_reading();
     }
     Socket(const Socket&) = delete;
     Socket& operator=(const Socket&) = delete;
     ~Socket() { close(); }
 
-    /// Fulfilled with how many bytes it has put into `buffer`, as soon as there are any; with 0 at
-    /// the end of input. `buffer` must stay until then.
+    /// Fulfilled with how many bytes it has put into `buffer`, as soon as there
+    /// are any; with 0 at the end of input. `buffer` must stay until then.
     Promise<std::size_t> read_some(std::span<char> buffer) {
         Promise<std::size_t> promise = read_.start();
         room_ = buffer;
@@ -167,11 +181,13 @@ public:
         return promise;
     }
 
-    /// Fulfilled when the kernel has taken all of `data`, which must stay until then.
+    /// Fulfilled when the kernel has taken all of `data`, which must stay until
+    /// then.
     Promise<void> write_all(std::span<const char> data) {
         Promise<void> promise = write_.start();
         rest_ = data;
-        write_now();  // nearly always there is room, and that was all
+        // Nearly always there is room, and that was all
+        write_now();
         if (write_) {
             io_.loop.add_writer(fd(), [this] {
                 write_now();
@@ -184,7 +200,8 @@ public:
     /// When bytes were read or written for the last time.
     [[nodiscard]] TimePoint last_moved() const { return last_moved_; }
 
-    /// Stops what is under way. Reading and writing are rejected (EBADF) from now on.
+    /// Stops what is under way. Reading and writing are rejected (EBADF) from
+    /// now on.
     void close() {
         if (!socket_) return;
         io_.loop.remove_reader(fd());
@@ -202,14 +219,16 @@ private:
 
     void read_now() {
         if (!read_) {
-            // There is data, and nobody wants it yet. Only now is the watcher removed: while every
-            // read is followed by the next one it stays, and no request costs an epoll_ctl().
+            // There is data, and nobody wants it yet. Only now is the watcher
+            // removed: while every read is followed by the next one it stays,
+            // and no request costs an epoll_ctl().
             io_.loop.remove_reader(fd());
             watches_ = false;
             return;
         }
         const ssize_t count = ::read(fd(), room_.data(), room_.size());
-        if (count < 0 && is_transient()) return;  // level-triggered: we shall be called again
+        // Level-triggered: we shall be called again
+        if (count < 0 && is_transient()) return;
         if (count < 0) return read_.fail("cannot read from a client");
         last_moved_ = io_.loop.now();
         read_.resolve(static_cast<std::size_t>(count));
@@ -218,7 +237,8 @@ private:
     void write_now() {
         const ssize_t count = ::write(fd(), rest_.data(), rest_.size());
         if (count > 0) {
-            rest_ = rest_.subspan(static_cast<std::size_t>(count));  // may be less than asked for
+            // May be less than asked for
+            rest_ = rest_.subspan(static_cast<std::size_t>(count));
             last_moved_ = io_.loop.now();
         }
         if (count < 0 && !is_transient()) {
@@ -247,7 +267,8 @@ private:
 class Acceptor {
 public:
     /// `listener` is not owned; it is non-blocking.
-    Acceptor(Io& io, common::Listener& listener) : io_(io), listener_(listener), accept_(io) {
+    Acceptor(Io& io, common::Listener& listener)
+        : io_(io), listener_(listener), accept_(io) {
         watch();
     }
     Acceptor(const Acceptor&) = delete;
@@ -257,7 +278,8 @@ public:
         io_.loop.cancel(pause_);
     }
 
-    /// Fulfilled with the next client. Clients that cannot be accepted are none.
+    /// Fulfilled with the next client. Clients that cannot be accepted are
+    /// none.
     Promise<common::Descriptor> accept() {
         Promise<common::Descriptor> promise = accept_.start();
         if (!watches_) watch();
@@ -276,12 +298,15 @@ private:
     }
 
     void accept_now() {
-        if (!accept_) return stop_watching();  // clients wait, but nobody wants them yet
+        // Clients wait, but nobody wants them yet
+        if (!accept_) return stop_watching();
         if (common::Descriptor client = listener_.accept()) {
             accept_.resolve(std::move(client));
-        } else if (listener_.paused()) {  // readable, but not to be accepted from: do not spin
+        } else if (listener_.paused()) {
+            // Readable, but not to be accepted from: do not spin
             stop_watching();
-            pause_ = io_.loop.call_later(listener_.pause(), [this] { watch(); });
+            pause_ =
+                io_.loop.call_later(listener_.pause(), [this] { watch(); });
         }
     }
 

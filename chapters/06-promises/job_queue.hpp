@@ -1,4 +1,5 @@
-// What is to be done next, in order. Handlers of promises run from here and from nowhere else.
+// What is to be done next, in order. Handlers of promises run from here and
+// from nowhere else.
 #pragma once
 
 #include <cstddef>
@@ -14,14 +15,15 @@ namespace promises {
 
 class State;
 
-/// A handler on its way. First it stands in the list of its promise; when that is settled, in the
-/// queue, with the promise that it is about.
+/// A handler on its way. First it stands in the list of its promise; when that
+/// is settled, in the queue, with the promise that it is about.
 class Job {
 public:
     virtual ~Job() = default;
     virtual void run() = 0;
 
-    std::shared_ptr<State> source;  // set when it goes into the queue
+    // Set when it goes into the queue
+    std::shared_ptr<State> source;
 
 private:
     friend class JobList;
@@ -33,7 +35,8 @@ class JobList {
 public:
     JobList() = default;
     JobList(JobList&& other) noexcept
-        : first_(std::move(other.first_)), last_(std::exchange(other.last_, nullptr)) {}
+        : first_(std::move(other.first_)),
+          last_(std::exchange(other.last_, nullptr)) {}
     JobList& operator=(JobList&&) = delete;
     ~JobList() { clear(); }
 
@@ -93,10 +96,11 @@ public:
     JobQueue& operator=(const JobQueue&) = delete;
     ~JobQueue() { clear(); }
 
-    static constexpr std::size_t no_limit = std::numeric_limits<std::size_t>::max();
+    static constexpr std::size_t no_limit =
+        std::numeric_limits<std::size_t>::max();
 
-    /// Runs jobs, also those that are added meanwhile, until none is left or `budget` have run.
-    /// Returns true if some are left.
+    /// Runs jobs, also those that are added meanwhile, until none is left or
+    /// `budget` have run. Returns true if some are left.
     bool run(std::size_t budget = no_limit) {
         for (; budget > 0; --budget) {
             std::unique_ptr<Job> job = jobs_.pop();
@@ -110,23 +114,31 @@ public:
     void push(std::unique_ptr<Job> job) { push_to(jobs_, std::move(job)); }
 
     /// Runs it as soon as no other job is left.
-    void push_when_empty(std::unique_ptr<Job> job) { push_to(when_empty_, std::move(job)); }
+    void push_when_empty(std::unique_ptr<Job> job) {
+        push_to(when_empty_, std::move(job));
+    }
 
-    /// `wake_up` is called when there is something to do again: whoever calls run() should.
-    void on_work(std::function<void()> wake_up) { wake_up_ = std::move(wake_up); }
+    /// `wake_up` is called when there is something to do again: whoever calls
+    /// run() should.
+    void on_work(std::function<void()> wake_up) {
+        wake_up_ = std::move(wake_up);
+    }
 
-    /// Calls `report`, instead of writing a line to stderr, with an error that nobody handles.
+    /// Calls `report`, instead of writing a line to stderr, with an error that
+    /// nobody handles.
     void on_unhandled(std::function<void(std::exception_ptr)> report) {
         report_ = std::move(report);
     }
 
     void report_unhandled(const std::exception_ptr& error) const {
         if (report_) return report_(error);
-        std::fprintf(stderr, "unhandled rejection: %s\n", message(error).c_str());
+        std::fprintf(stderr, "unhandled rejection: %s\n",
+                     message(error).c_str());
     }
 
-    /// Destroys jobs that will never run. A job owns the next promise of its chain, and that its
-    /// own jobs: to destroy them in one another would take a stack as deep as the chain is long.
+    /// Destroys jobs that will never run. A job owns the next promise of its
+    /// chain, and that its own jobs: to destroy them in one another would take
+    /// a stack as deep as the chain is long.
     void discard(JobList jobs) {
         discarded_.append(std::move(jobs));
         if (discarding_) return;

@@ -1,4 +1,5 @@
-// Chapter 06: the same server. What it waits for is a value, and what happens then a chain.
+// Chapter 06: the same server. What it waits for is a value, and what happens
+// then a chain.
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -35,19 +36,26 @@ using promises::Promise;
 using promises::Socket;
 using promises::TimePoint;
 
-/// One client. The handlers of its chains share it, so it stays for as long as one of them may run.
+/// One client. The handlers of its chains share it, so it stays for as long as
+/// one of them may run.
 class Connection : public std::enable_shared_from_this<Connection> {
 public:
     Connection(Io& io, Descriptor socket, const ServiceOptions& options)
-        : io_(io), options_(options), socket_(io, std::move(socket)), delay_(io), silence_(io) {}
+        : io_(io),
+          options_(options),
+          socket_(io, std::move(socket)),
+          delay_(io),
+          silence_(io) {}
 
-    /// Settled when it is over: the client has said all and got all, or is gone, or was silent.
+    /// Settled when it is over: the client has said all and got all, or is
+    /// gone, or was silent.
     Promise<void> run() {
         if (options_.idle_timeout.count() == 0) return converse();
         return promises::race(io_.jobs, std::vector{converse(), silence()});
     }
 
-    /// The race has a winner. Whatever else was waited for is still being waited for: stop it.
+    /// The race has a winner. Whatever else was waited for is still being
+    /// waited for: stop it.
     void close() {
         socket_.close();
         delay_.stop();
@@ -57,7 +65,8 @@ public:
 private:
     /// while (read()) write();
     Promise<void> converse() {
-        return socket_.read_some(*buffer_).then([self = shared_from_this()](std::size_t count) {
+        return socket_.read_some(*buffer_).then([self = shared_from_this()](
+                                                    std::size_t count) {
             if (count == 0) return promises::resolved(self->io_.jobs);
             return self->reply(count).then([self] { return self->converse(); });
         });
@@ -67,16 +76,19 @@ private:
         const std::span<const char> data(buffer_->data(), count);
         if (options_.reply_delay.count() == 0) return socket_.write_all(data);
         excused_until_ =
-            io_.loop.now() + options_.reply_delay;  // until then it is we who are silent
-        return delay_.sleep_until(excused_until_).then([self = shared_from_this(), data] {
-            return self->socket_.write_all(data);
-        });
+            // Until then it is we who are silent
+            io_.loop.now() + options_.reply_delay;
+        return delay_.sleep_until(excused_until_)
+            .then([self = shared_from_this(), data] {
+                return self->socket_.write_all(data);
+            });
     }
 
-    /// while (!silent for too long) sleep(); One timer, however many bytes move meanwhile.
+    /// while (!silent for too long) sleep(); One timer, however many bytes move
+    /// meanwhile.
     Promise<void> silence() {
-        const TimePoint due =
-            std::max(socket_.last_moved(), excused_until_) + options_.idle_timeout;
+        const TimePoint due = std::max(socket_.last_moved(), excused_until_) +
+                              options_.idle_timeout;
         if (due <= io_.loop.now()) return promises::resolved(io_.jobs);
         return silence_.sleep_until(due).then(
             [self = shared_from_this()] { return self->silence(); });
@@ -87,7 +99,8 @@ private:
     Io& io_;
     ServiceOptions options_;
     Socket socket_;
-    // Not initialised: an idle client costs a page of memory, not all of them (4 kB, not 16).
+    // Not initialised: an idle client costs a page of memory, not all of them
+    // (4 kB, not 16).
     std::unique_ptr<Buffer> buffer_ = std::make_unique_for_overwrite<Buffer>();
     Alarm delay_;
     Alarm silence_;
@@ -122,21 +135,26 @@ public:
 
 private:
     void welcome(Descriptor socket) try {
-        const auto connection = std::make_shared<Connection>(io_, std::move(socket), options_);
+        const auto connection =
+            std::make_shared<Connection>(io_, std::move(socket), options_);
         connections_.insert(connection);
         connection->run()
-            .catch_error([](const std::exception_ptr& error) { say_why_it_was_lost(error); })
+            .catch_error([](const std::exception_ptr& error) {
+                say_why_it_was_lost(error);
+            })
             .then([this, connection] {
                 connection->close();
                 connections_.erase(connection);
             });
-    } catch (const std::exception& error) {  // the system's limit on watches (epoll(7))
+    } catch (const std::exception& error) {
+        // The system's limit on watches (epoll(7))
         std::fprintf(stderr, "refusing a client: %s\n", error.what());
     }
 
     static void say_why_it_was_lost(const std::exception_ptr& error) try {
         std::rethrow_exception(error);
-    } catch (const std::system_error&) {  // the client is gone: that is how conversations end
+    } catch (const std::system_error&) {
+        // The client is gone: that is how conversations end
     } catch (const std::exception& exception) {
         std::fprintf(stderr, "lost a client: %s\n", exception.what());
     }
@@ -149,7 +167,8 @@ private:
 };
 
 void report_slow_callback(promises::Duration held_up) {
-    const auto time = std::chrono::duration_cast<std::chrono::milliseconds>(held_up);
+    const auto time =
+        std::chrono::duration_cast<std::chrono::milliseconds>(held_up);
     std::fprintf(stderr, "a callback held the loop for %lld ms\n",
                  static_cast<long long>(time.count()));
 }
@@ -159,24 +178,25 @@ void report_slow_callback(promises::Duration held_up) {
 int main(int argc, char** argv) {
     std::uint16_t port = 7000;
     ServiceOptions options;
-    return common::run_program(argc, argv, "06-promises", "Echoes, as a chain of promises.",
-                               {common::port_option(port), common::idle_timeout_option(options),
-                                common::reply_delay_option(options)},
-                               [&] {
-                                   common::raise_descriptor_limit();
-                                   const Signals signals{SIGINT, SIGTERM};
-                                   Io io;
-                                   io.loop.report_slow_callbacks(std::chrono::milliseconds(100),
-                                                                 report_slow_callback);
-                                   io.loop.add_reader(signals.fd(), [&] { io.loop.stop(); });
-                                   Server server(io, port, options);
-                                   std::exception_ptr failure;
-                                   server.run().catch_error([&](const std::exception_ptr& error) {
-                                       failure = error;
-                                       io.loop.stop();
-                                   });
-                                   io.loop.run();
-                                   if (failure) std::rethrow_exception(failure);
-                                   return 0;
-                               });
+    return common::run_program(
+        argc, argv, "06-promises", "Echoes, as a chain of promises.",
+        {common::port_option(port), common::idle_timeout_option(options),
+         common::reply_delay_option(options)},
+        [&] {
+            common::raise_descriptor_limit();
+            const Signals signals{SIGINT, SIGTERM};
+            Io io;
+            io.loop.report_slow_callbacks(std::chrono::milliseconds(100),
+                                          report_slow_callback);
+            io.loop.add_reader(signals.fd(), [&] { io.loop.stop(); });
+            Server server(io, port, options);
+            std::exception_ptr failure;
+            server.run().catch_error([&](const std::exception_ptr& error) {
+                failure = error;
+                io.loop.stop();
+            });
+            io.loop.run();
+            if (failure) std::rethrow_exception(failure);
+            return 0;
+        });
 }

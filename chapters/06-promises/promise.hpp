@@ -3,8 +3,9 @@
 //     pending --- resolve(value) ---> fulfilled
 //        \------- reject(error) ----> rejected       once, and for ever
 //
-// A Deferred is the end that knows the outcome, a Promise the end that waits for it. What should
-// happen then is said with then(), which is itself a promise: of what the handler returns.
+// A Deferred is the end that knows the outcome, a Promise the end that waits
+// for it. What should happen then is said with then(), which is itself a
+// promise: of what the handler returns.
 #pragma once
 
 #include <concepts>
@@ -19,14 +20,16 @@
 
 namespace promises {
 
-/// Anything with a then() that takes what to do with a value and what to do with an error.
+/// Anything with a then() that takes what to do with a value and what to do
+/// with an error.
 template <typename X>
 concept Thenable = requires(std::remove_cvref_t<X>& x) {
     typename std::remove_cvref_t<X>::value_type;
     x.then([](const auto&...) {}, [](const std::exception_ptr&) {});
 };
 
-/// The type of the value in the end: what a promise promises, else the type itself.
+/// The type of the value in the end: what a promise promises, else the type
+/// itself.
 template <typename X>
 struct Unwrap {
     using type = X;
@@ -50,18 +53,21 @@ struct PassOn {
 template <typename T>
 class Promise;
 
-/// The end that knows the outcome. Copies are the same end. What counts is the first call of
-/// resolve() or reject(); later ones do nothing. When the last copy goes without a word, the
-/// promise stays pending, and its handlers are destroyed with it.
+/// The end that knows the outcome. Copies are the same end. What counts is the
+/// first call of resolve() or reject(); later ones do nothing. When the last
+/// copy goes without a word, the promise stays pending, and its handlers are
+/// destroyed with it.
 template <typename T>
 class Deferred {
 public:
-    explicit Deferred(JobQueue& jobs) : state_(std::make_shared<StateOf<T>>(jobs)) {}
+    explicit Deferred(JobQueue& jobs)
+        : state_(std::make_shared<StateOf<T>>(jobs)) {}
 
     [[nodiscard]] Promise<T> promise() const { return Promise<T>(state_); }
 
-    /// With a value: fulfils. With a promise, or anything else that has then(): adopts it, its
-    /// outcome will be ours. With itself: rejects with a TypeError.
+    /// With a value: fulfils. With a promise, or anything else that has then():
+    /// adopts it, its outcome will be ours. With itself: rejects with a
+    /// TypeError.
     template <typename U = Stored<T>>
     void resolve(U&& value) const {
         if constexpr (std::is_same_v<std::remove_cvref_t<U>, Promise<T>>) {
@@ -92,21 +98,10 @@ public:
     /// With what `function` returns or throws.
     template <typename F>
     void resolve_with(F&& function) const {
-        // EXERCISE BEGIN 06.1 settle once, and then
-        // HINT Begin in state.hpp, with resolve_now() and settle(). when_settled() and settle()
-        // HINT+ both end in go_on(): there outcome and handlers come together, whichever is first.
-        // HINT A handler that is registered stands in the list of the root; one that can run is
-        // HINT+ pushed into `jobs`. Nobody calls run() here: that is the queue's business.
-        // HINT go_on(): nothing while pending. Else pop one handler after the other, set its
-        // HINT+ `source` to shared_from_this(), and push it.
-        // HINT Then::run() has three cases: a value; an error, and G is PassOn; an error for
-        // HINT+ on_error. with_value<T, consume>(source, f) calls f with the value.
-        // HINT Whatever a handler throws is caught in one place, resolve_with(): wrap each handler
-        // HINT+ in a lambda, and settle `next` with what that returns. Where it returns nothing
-        // HINT+ (std::invoke_result_t), resolve() has no argument.
         try {
             if constexpr (std::is_void_v<std::invoke_result_t<F&>>) {
-                static_assert(std::is_void_v<T>, "this handler has to return a value");
+                static_assert(std::is_void_v<T>,
+                              "this handler has to return a value");
                 function();
                 resolve();
             } else {
@@ -115,13 +110,13 @@ public:
         } catch (...) {
             reject(std::current_exception());
         }
-        // EXERCISE END 06.1
     }
 
 private:
     template <typename U>
     void fulfil(U&& value) const {
-        Stored<T> made(std::forward<U>(value));  // may throw: then nothing has happened yet
+        // May throw: then nothing has happened yet
+        Stored<T> made(std::forward<U>(value));
         if (!state_->resolve_now()) return;
         const auto root = state_->root();
         static_cast<StateOf<T>&>(*root).value.emplace(std::move(made));
@@ -132,10 +127,16 @@ private:
     void settle_as_told_by(X& thenable) const {
         const Deferred self = *this;
         try {
-            thenable.then([self](auto&&... v) { self.resolve(std::forward<decltype(v)>(v)...); },
-                          [self](const std::exception_ptr& error) { self.reject(error); });
+            thenable.then(
+                [self](auto&&... v) {
+                    self.resolve(std::forward<decltype(v)>(v)...);
+                },
+                [self](const std::exception_ptr& error) {
+                    self.reject(error);
+                });
         } catch (...) {
-            reject(std::current_exception());  // unless it had settled it before it threw
+            // Unless it had settled it before it threw
+            reject(std::current_exception());
         }
     }
 
@@ -150,7 +151,8 @@ template <typename T>
 inline constexpr bool can_be_copied<T> =
     std::copy_constructible<T> && can_be_copied<typename T::value_type>;
 
-/// Calls `function` with the value of a fulfilled promise; without arguments for Promise<void>.
+/// Calls `function` with the value of a fulfilled promise; without arguments
+/// for Promise<void>.
 template <typename T, bool consume, typename F>
 auto with_value(const std::shared_ptr<State>& source, F&& function) {
     if constexpr (std::is_void_v<T>) {
@@ -161,7 +163,8 @@ auto with_value(const std::shared_ptr<State>& source, F&& function) {
             return function(std::as_const(value));
         } else {
             if constexpr (can_be_copied<T>) {
-                if (source.use_count() > 1) return function(T(value));  // others may look at it
+                // Others may look at it
+                if (source.use_count() > 1) return function(T(value));
             }
             return function(std::move(value));
         }
@@ -171,21 +174,23 @@ auto with_value(const std::shared_ptr<State>& source, F&& function) {
 /// The job of then(): settles `next` with what the handler returns or throws.
 template <typename T, bool consume, typename F, typename G>
 struct Then : Job {
-    using Result = decltype(with_value<T, consume>(nullptr, std::declval<F&>()));
+    using Result =
+        decltype(with_value<T, consume>(nullptr, std::declval<F&>()));
 
     Then(JobQueue& jobs, F on_value, G on_error)
-        : next(jobs), on_value(std::move(on_value)), on_error(std::move(on_error)) {}
+        : next(jobs),
+          on_value(std::move(on_value)),
+          on_error(std::move(on_error)) {}
 
     void run() override {
-        // EXERCISE BEGIN 06.1 settle once, and then
         if (source->status() == Status::fulfilled) {
-            next.resolve_with([this] { return with_value<T, consume>(source, on_value); });
+            next.resolve_with(
+                [this] { return with_value<T, consume>(source, on_value); });
         } else if constexpr (std::is_same_v<G, PassOn>) {
             next.reject(source->error());
         } else {
             next.resolve_with([this] { return on_error(source->error()); });
         }
-        // EXERCISE END 06.1
     }
 
     Deferred<Unwrapped<Result>> next;
@@ -193,20 +198,26 @@ struct Then : Job {
     G on_error;
 };
 
-/// The job of finally(): waits for what `cleanup` does, then settles `next` as the source is.
+/// The job of finally(): waits for what `cleanup` does, then settles `next` as
+/// the source is.
 template <typename T, bool consume, typename F>
 struct Finally : Job {
-    Finally(JobQueue& jobs, F cleanup) : next(jobs), cleanup(std::move(cleanup)) {}
+    Finally(JobQueue& jobs, F cleanup)
+        : next(jobs), cleanup(std::move(cleanup)) {}
 
     void run() override {
         const Deferred<Unwrapped<std::invoke_result_t<F&>>> done(source->jobs);
         done.resolve_with(cleanup);
         done.promise().then(
             [next = next, source = source](const auto&...) {
-                if (source->status() == Status::rejected) return next.reject(source->error());
-                next.resolve_with([&] { return with_value<T, consume>(source, PassOn()); });
+                if (source->status() == Status::rejected)
+                    return next.reject(source->error());
+                next.resolve_with(
+                    [&] { return with_value<T, consume>(source, PassOn()); });
             },
-            [next = next](const std::exception_ptr& error) { next.reject(error); });
+            [next = next](const std::exception_ptr& error) {
+                next.reject(error);
+            });
     }
 
     Deferred<T> next;
@@ -215,14 +226,15 @@ struct Finally : Job {
 
 /// The end that waits. Copies are the same promise.
 ///
-/// Handlers run from the job queue: never inside then() or resolve(), and in the order in which
-/// they were registered. A handler returns a value, nothing, or a promise whose outcome becomes
-/// that of then(); or it throws, which rejects. Handlers are moved, called once at most, and
-/// destroyed.
+/// Handlers run from the job queue: never inside then() or resolve(), and in
+/// the order in which they were registered. A handler returns a value, nothing,
+/// or a promise whose outcome becomes that of then(); or it throws, which
+/// rejects. Handlers are moved, called once at most, and destroyed.
 ///
-/// A handler gets the value as `const T&`, nothing for a Promise<void>. `std::move(p).then(f)`
-/// gives `p` up, and then `f` gets the value itself, as a `T`: moved there where nobody else can
-/// see it any more (or where it cannot be copied), else copied.
+/// A handler gets the value as `const T&`, nothing for a Promise<void>.
+/// `std::move(p).then(f)` gives `p` up, and then `f` gets the value itself, as
+/// a `T`: moved there where nobody else can see it any more (or where it cannot
+/// be copied), else copied.
 template <typename T>
 class Promise {
 public:
@@ -230,9 +242,9 @@ public:
 
     [[nodiscard]] Status status() const { return state_->root()->status(); }
 
-    /// `on_value` gets the value. An error passes on, or goes to `on_error` as a
-    /// std::exception_ptr. What `on_value` throws is not for `on_error`, but for whoever waits for
-    /// the promise that is returned here.
+    /// `on_value` gets the value. An error passes on, or goes to `on_error` as
+    /// a std::exception_ptr. What `on_value` throws is not for `on_error`, but
+    /// for whoever waits for the promise that is returned here.
     template <typename F, typename G = PassOn>
     auto then(F on_value, G on_error = {}) const& {
         return wait<Then<T, false, F, G>>(state_, on_value, on_error);
@@ -242,7 +254,8 @@ public:
         return wait<Then<T, true, F, G>>(std::move(state_), on_value, on_error);
     }
 
-    /// `on_error` gets the error and returns what takes the value's place; a value passes on.
+    /// `on_error` gets the error and returns what takes the value's place; a
+    /// value passes on.
     template <typename G>
     Promise catch_error(G on_error) const& {
         return then(PassOn(), std::move(on_error));
@@ -252,8 +265,9 @@ public:
         return std::move(*this).then(PassOn(), std::move(on_error));
     }
 
-    /// `cleanup` runs in any case, without arguments; then the outcome passes on. Only if it throws
-    /// or its promise is rejected, that error takes the outcome's place.
+    /// `cleanup` runs in any case, without arguments; then the outcome passes
+    /// on. Only if it throws or its promise is rejected, that error takes the
+    /// outcome's place.
     template <typename F>
     Promise finally(F cleanup) const& {
         return wait<Finally<T, false, F>>(state_, cleanup);
@@ -265,10 +279,11 @@ public:
 
 private:
     friend class Deferred<T>;
-    explicit Promise(std::shared_ptr<StateOf<T>> state) : state_(std::move(state)) {}
+    explicit Promise(std::shared_ptr<StateOf<T>> state)
+        : state_(std::move(state)) {}
 
-    /// Makes a job of type J from the handlers and lets it wait for the outcome of `state`.
-    /// Returns the promise that the job will settle.
+    /// Makes a job of type J from the handlers and lets it wait for the outcome
+    /// of `state`. Returns the promise that the job will settle.
     template <typename J, typename... Handlers>
     static auto wait(std::shared_ptr<StateOf<T>> state, Handlers&... handlers) {
         auto job = std::make_unique<J>(state->jobs, std::move(handlers)...);
@@ -280,7 +295,8 @@ private:
     std::shared_ptr<StateOf<T>> state_;
 };
 
-/// A promise that is settled already, or has the outcome of `value` where that has then().
+/// A promise that is settled already, or has the outcome of `value` where that
+/// has then().
 template <typename V>
 Promise<Unwrapped<V>> resolved(JobQueue& jobs, V&& value) {
     const Deferred<Unwrapped<V>> deferred(jobs);

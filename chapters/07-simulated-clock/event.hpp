@@ -8,13 +8,15 @@
 
 namespace simulated {
 
-/// Something that happens once: `co_await event.wait()` waits until somebody calls `event.set()`,
-/// and does not wait after that. The loop must outlive the event.
+/// Something that happens once: `co_await event.wait()` waits until somebody
+/// calls `event.set()`, and does not wait after that. The loop must outlive the
+/// event.
 class Event {
 public:
     explicit Event(EventLoop& loop) : loop_(loop) {}
 
-    /// It has happened: all who wait are ready, in the order in which they came.
+    /// It has happened: all who wait are ready, in the order in which they
+    /// came.
     void set() noexcept {
         is_set_ = true;
         while (!waiters_.empty()) loop_.make_ready(waiters_.pop_front());
@@ -26,7 +28,9 @@ public:
     class Wait : Waiter {
     public:
         explicit Wait(Event& event) : event_(event) {}
-        [[nodiscard]] bool await_ready() const noexcept { return event_.is_set_; }
+        [[nodiscard]] bool await_ready() const noexcept {
+            return event_.is_set_;
+        }
         void await_suspend(std::coroutine_handle<> awaiting) noexcept {
             coroutine = awaiting;
             event_.waiters_.push_back(*this);

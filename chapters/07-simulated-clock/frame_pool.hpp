@@ -8,12 +8,14 @@
 
 namespace simulated {
 
-/// A coroutine's frame comes from the heap by default: one allocation for each call. Most calls
-/// need a frame of a size that was given back a moment ago, so the pool keeps those in a list for
-/// each size, and taking one is reading a pointer. What it holds is at most what was once in use at
-/// the same time; it goes back to the system with the process.
+/// A coroutine's frame comes from the heap by default: one allocation for each
+/// call. Most calls need a frame of a size that was given back a moment ago, so
+/// the pool keeps those in a list for each size, and taking one is reading a
+/// pointer. What it holds is at most what was once in use at the same time; it
+/// goes back to the system with the process.
 ///
-/// There is one pool and no lock: coroutines that use it are created and destroyed by one thread.
+/// There is one pool and no lock: coroutines that use it are created and
+/// destroyed by one thread.
 class FramePool {
 public:
     /// Room for a frame of `size` bytes. Throws std::bad_alloc.
@@ -39,8 +41,10 @@ private:
         FreeFrame* next;
     };
 
-    static constexpr std::size_t step = 32;   // sizes are rounded up to a multiple of this
-    static constexpr std::size_t lists = 32;  // so frames of up to 1 KiB are kept
+    // Sizes are rounded up to a multiple of this
+    static constexpr std::size_t step = 32;
+    // So frames of up to 1 KiB are kept
+    static constexpr std::size_t lists = 32;
 
     static std::size_t list_of(std::size_t size) { return (size - 1) / step; }
 
@@ -52,16 +56,21 @@ private:
     static constexpr bool pooling = true;
 #endif
 
-    /// AddressSanitizer finds out who uses a frame that is gone, but only if it really is gone.
-    static bool keeps(std::size_t size) { return pooling && size <= step * lists; }
+    /// AddressSanitizer finds out who uses a frame that is gone, but only if it
+    /// really is gone.
+    static bool keeps(std::size_t size) {
+        return pooling && size <= step * lists;
+    }
 
     static inline std::array<FreeFrame*, lists> first_{};
 };
 
-/// A promise_type that derives from this has its coroutine's frame in the pool: the compiler looks
-/// for operator new in the promise_type.
+/// A promise_type that derives from this has its coroutine's frame in the pool:
+/// the compiler looks for operator new in the promise_type.
 struct PooledFrame {
-    static void* operator new(std::size_t size) { return FramePool::take(size); }
+    static void* operator new(std::size_t size) {
+        return FramePool::take(size);
+    }
     static void operator delete(void* frame, std::size_t size) noexcept {
         FramePool::give_back(frame, size);
     }

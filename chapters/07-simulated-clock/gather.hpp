@@ -12,20 +12,21 @@
 
 namespace simulated {
 
-/// The tasks of one gather(), its members, and the task that waits for them, the gatherer. It owns
-/// the members, and lives in the gatherer's frame.
+/// The tasks of one gather(), its members, and the task that waits for them,
+/// the gatherer. It owns the members, and lives in the gatherer's frame.
 class Gathering {
 public:
     void add(Task<> member) { members_.push_back(std::move(member)); }
 
-    /// Awaited by a member at its end, after `error` or without one. Goes on with the gatherer if
-    /// nobody else needs to arrive. It never comes back: the member is suspended until it is
-    /// destroyed.
+    /// Awaited by a member at its end, after `error` or without one. Goes on
+    /// with the gatherer if nobody else needs to arrive. It never comes back:
+    /// the member is suspended until it is destroyed.
     class Arrive : public std::suspend_always {
     public:
         explicit Arrive(Gathering& gathering) : gathering_(gathering) {}
 
-        std::coroutine_handle<> await_suspend(std::coroutine_handle<> /*member*/) noexcept {
+        std::coroutine_handle<> await_suspend(
+            std::coroutine_handle<> /*member*/) noexcept {
             if (!gathering_.is_over()) return std::noop_coroutine();
             return std::exchange(gathering_.gatherer_, std::noop_coroutine());
         }
@@ -40,8 +41,9 @@ public:
         return Arrive(*this);
     }
 
-    /// Awaited by the gatherer: starts the members, in order, and goes on when all have arrived or
-    /// one has failed. Then all are destroyed, and the failure is thrown.
+    /// Awaited by the gatherer: starts the members, in order, and goes on when
+    /// all have arrived or one has failed. Then all are destroyed, and the
+    /// failure is thrown.
     class AllOrError : public std::suspend_always {
     public:
         explicit AllOrError(Gathering& gathering) : gathering_(gathering) {}
@@ -51,8 +53,8 @@ public:
                 member.start();
                 if (gathering_.error_) break;
             }
-            // Only from here on may the last member resume the gatherer. During the loop, that
-            // would have destroyed the members under its feet.
+            // Only from here on may the last member resume the gatherer. During
+            // the loop, that would have destroyed the members under its feet.
             if (gathering_.is_over()) return false;
             gathering_.gatherer_ = gatherer;
             return true;
@@ -70,11 +72,14 @@ public:
     AllOrError all_or_error() noexcept { return AllOrError(*this); }
 
 private:
-    [[nodiscard]] bool is_over() const { return arrived_ == members_.size() || error_; }
+    [[nodiscard]] bool is_over() const {
+        return arrived_ == members_.size() || error_;
+    }
 
     std::size_t arrived_ = 0;
     std::exception_ptr error_;
-    std::coroutine_handle<> gatherer_ = std::noop_coroutine();  // whom to resume when it is over
+    // Whom to resume when it is over
+    std::coroutine_handle<> gatherer_ = std::noop_coroutine();
     std::vector<Task<>> members_;
 };
 
@@ -100,9 +105,10 @@ inline Task<> gather_one(Task<> task, Gathering& gathering) {
     co_await gathering.arrive(error);
 }
 
-/// Runs all tasks side by side. They start in order; when the last one has finished there are the
-/// results, in the order of the tasks. The first exception destroys the tasks that have not
-/// finished, and those that have not started never will; then it is thrown.
+/// Runs all tasks side by side. They start in order; when the last one has
+/// finished there are the results, in the order of the tasks. The first
+/// exception destroys the tasks that have not finished, and those that have not
+/// started never will; then it is thrown.
 template <typename T>
 Task<std::vector<T>> gather(std::vector<Task<T>> tasks) {
     std::vector<std::optional<T>> slots(tasks.size());
@@ -121,7 +127,8 @@ Task<std::vector<T>> gather(std::vector<Task<T>> tasks) {
 /// The same for tasks without a result.
 inline Task<> gather(std::vector<Task<>> tasks) {
     Gathering gathering;
-    for (Task<>& task : tasks) gathering.add(gather_one(std::move(task), gathering));
+    for (Task<>& task : tasks)
+        gathering.add(gather_one(std::move(task), gathering));
     co_await gathering.all_or_error();
 }
 

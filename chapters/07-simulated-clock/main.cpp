@@ -1,6 +1,7 @@
 // Chapter 07: a coroutine is a function that can stop in the middle.
 //
-// Tasks that sleep on a clock that jumps: no kernel, no real time, and every run prints the same.
+// Tasks that sleep on a clock that jumps: no kernel, no real time, and every
+// run prints the same.
 #include <cstddef>
 #include <cstdio>
 #include <optional>
@@ -46,20 +47,23 @@ public:
     }
 
     void finish(Time time) const {
-        if (show_ == Show::timeline) std::fputs(timeline_.draw().c_str(), stdout);
+        if (show_ == Show::timeline)
+            std::fputs(timeline_.draw().c_str(), stdout);
         if (show_ == Show::summary) {
-            std::printf("%zu tasks, %zu wake-ups, clock at %lld\n", tasks_, wake_ups_,
-                        static_cast<long long>(time));
+            std::printf("%zu tasks, %zu wake-ups, clock at %lld\n", tasks_,
+                        wake_ups_, static_cast<long long>(time));
         }
         if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0)
             common::throw_errno("cannot write the output");
     }
 
 private:
-    void ran(std::size_t task, const std::string& name, const char* how, Time time) {
+    void ran(std::size_t task, const std::string& name, const char* how,
+             Time time) {
         if (show_ == Show::timeline) timeline_.add_run(task, time);
         if (show_ == Show::lines) {
-            std::printf("%s %s at %lld\n", name.c_str(), how, static_cast<long long>(time));
+            std::printf("%s %s at %lld\n", name.c_str(), how,
+                        static_cast<long long>(time));
         }
     }
 
@@ -70,7 +74,8 @@ private:
 };
 
 /// A task of the plan, which outlives it, as the loop and the report do.
-Task<> run_task(EventLoop& loop, Report& report, const Plan& plan, std::size_t number) {
+Task<> run_task(EventLoop& loop, Report& report, const Plan& plan,
+                std::size_t number) {
     const PlannedTask& planned = plan[number];
     report.started(number, planned.name, loop.current_time());
     for (const Time delay : planned.delays) {
@@ -98,10 +103,12 @@ int main(int argc, char** argv) {
     Show show = Show::lines;
     return common::run_program(
         argc, argv, "07-simulated-clock",
-        "Runs tasks that sleep on a clock that jumps: the example, or those of a plan.",
+        "Runs tasks that sleep on a clock that jumps: the example, or those of "
+        "a plan.",
         {{"PLAN", "", "a file; each line is NAME: d1 d2 d3 (-: stdin)",
           [&](std::string_view value) { path = std::string(value); }},
-         {"--quiet", "", "print only a summary", [&](std::string_view) { show = Show::summary; }},
+         {"--quiet", "", "print only a summary",
+          [&](std::string_view) { show = Show::summary; }},
          {"--timeline", "", "draw who runs when",
           [&](std::string_view) { show = Show::timeline; }}},
         [&] {

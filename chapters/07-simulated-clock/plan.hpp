@@ -25,7 +25,8 @@ namespace simulated {
 /// One line of a plan, "NAME: d1 d2 d3".
 struct PlannedTask {
     std::string name;
-    std::vector<Time> delays;  // none negative; their sum is a Time, too
+    // None negative; their sum is a Time, too
+    std::vector<Time> delays;
 };
 
 using Plan = std::vector<PlannedTask>;
@@ -52,19 +53,22 @@ public:
             const std::size_t end = text.find('\n');
             ++line_;
             parse_line(text.substr(0, end));
-            text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+            text.remove_prefix(end == std::string_view::npos ? text.size()
+                                                             : end + 1);
         }
         return std::move(plan_);
     }
 
 private:
-    static constexpr std::string_view blank = " \t\r";  // lines may end in CR LF
+    // Lines may end in CR LF
+    static constexpr std::string_view blank = " \t\r";
 
     void parse_line(std::string_view line) {
         line = trim(line.substr(0, line.find('#')));
         if (line.empty()) return;
         const std::size_t colon = line.find(':');
-        if (colon == std::string_view::npos) fail("there is no \":\" after the name");
+        if (colon == std::string_view::npos)
+            fail("there is no \":\" after the name");
         parse_name(trim(line.substr(0, colon)));
         parse_delays(line.substr(colon + 1));
     }
@@ -74,12 +78,15 @@ private:
         if (name.empty()) fail("there is no name before the \":\"");
         for (const char c : name) {
             if (static_cast<unsigned char>(c) < ' ' || c == '\x7f') {
-                fail("the name " + quoted(name) + " contains a control character");
+                fail("the name " + quoted(name) +
+                     " contains a control character");
             }
         }
-        const auto [first, is_new] = lines_.try_emplace(std::string(name), line_);
+        const auto [first, is_new] =
+            lines_.try_emplace(std::string(name), line_);
         if (!is_new) {
-            fail("there is a task " + quoted(name) + " in line " + std::to_string(first->second));
+            fail("there is a task " + quoted(name) + " in line " +
+                 std::to_string(first->second));
         }
         plan_.push_back({std::string(name), {}});
     }
@@ -87,16 +94,20 @@ private:
     void parse_delays(std::string_view text) {
         Time sum = 0;
         while (true) {
-            text.remove_prefix(std::min(text.find_first_not_of(blank), text.size()));
+            text.remove_prefix(
+                std::min(text.find_first_not_of(blank), text.size()));
             if (text.empty()) return;
-            const std::string_view word = text.substr(0, text.find_first_of(blank));
+            const std::string_view word =
+                text.substr(0, text.find_first_of(blank));
             text.remove_prefix(word.size());
 
             Time delay = 0;
             const char* end = word.data() + word.size();
             const auto [stop, error] = std::from_chars(word.data(), end, delay);
-            const bool is_number = stop == end && error != std::errc::invalid_argument;
-            if (!is_number || word.front() == '-') fail(quoted(word) + " is not a delay");
+            const bool is_number =
+                stop == end && error != std::errc::invalid_argument;
+            if (!is_number || word.front() == '-')
+                fail(quoted(word) + " is not a delay");
             if (error == std::errc::result_out_of_range ||
                 delay > std::numeric_limits<Time>::max() - sum) {
                 fail("the clock does not go as far as this task sleeps");
@@ -107,34 +118,42 @@ private:
     }
 
     static std::string_view trim(std::string_view text) {
-        text.remove_prefix(std::min(text.find_first_not_of(blank), text.size()));
+        text.remove_prefix(
+            std::min(text.find_first_not_of(blank), text.size()));
         return text.substr(0, text.find_last_not_of(blank) + 1);
     }
 
     [[noreturn]] void fail(const std::string& why) const {
-        throw std::runtime_error(source_ + ":" + std::to_string(line_) + ": " + why);
+        throw std::runtime_error(source_ + ":" + std::to_string(line_) + ": " +
+                                 why);
     }
 
     std::string source_;
     int line_ = 0;
     Plan plan_;
-    std::unordered_map<std::string, int> lines_;  // by name, where that task stands
+    // By name, where that task stands
+    std::unordered_map<std::string, int> lines_;
 };
 
-/// Reads the plan in the file `path`; "-" is the standard input. Throws std::system_error where it
-/// cannot be read, std::runtime_error where it makes no sense.
+/// Reads the plan in the file `path`; "-" is the standard input. Throws
+/// std::system_error where it cannot be read, std::runtime_error where it makes
+/// no sense.
 inline Plan read_plan(const std::string& path) {
     const bool is_stdin = path == "-";
-    const std::string what = "cannot read " + (is_stdin ? "the standard input" : path);
-    const common::Descriptor file(::open(is_stdin ? "/dev/stdin" : path.c_str(), O_RDONLY));
+    const std::string what =
+        "cannot read " + (is_stdin ? "the standard input" : path);
+    const common::Descriptor file(
+        ::open(is_stdin ? "/dev/stdin" : path.c_str(), O_RDONLY));
     if (!file) common::throw_errno(what);
 
     std::string text;
     std::array<char, 65536> buffer;
     while (true) {
         const ssize_t count = ::read(file.fd(), buffer.data(), buffer.size());
-        if (count == 0) return PlanParser(is_stdin ? "stdin" : path).parse(text);
-        if (count < 0 && errno == EINTR) continue;  // a signal came first: nothing was read
+        if (count == 0)
+            return PlanParser(is_stdin ? "stdin" : path).parse(text);
+        // A signal came first: nothing was read
+        if (count < 0 && errno == EINTR) continue;
         if (count < 0) common::throw_errno(what);
         text.append(buffer.data(), static_cast<std::size_t>(count));
     }

@@ -1,4 +1,5 @@
-// A task: a coroutine that starts when it is awaited, and hands its result to whoever awaits it.
+// A task: a coroutine that starts when it is awaited, and hands its result to
+// whoever awaits it.
 #pragma once
 
 #include <coroutine>
@@ -14,56 +15,44 @@ namespace simulated {
 
 class TaskOwner;
 
-/// What the compiler does at the end of a task: suspend it for good, and go on with whoever awaits
-/// it. Returning a handle from await_suspend is a jump, not a call (symmetric transfer): finishing
-/// a million tasks, each awaited by the next, does not grow the stack.
+/// What the compiler does at the end of a task: suspend it for good, and go on
+/// with whoever awaits it. Returning a handle from await_suspend is a jump, not
+/// a call (symmetric transfer): finishing a million tasks, each awaited by the
+/// next, does not grow the stack.
 struct FinalAwaiter : std::suspend_always {
     template <typename Promise>
     [[nodiscard]] std::coroutine_handle<> await_suspend(
         std::coroutine_handle<Promise> finished) const noexcept {
-        // EXERCISE BEGIN 07.1 a task that awaits a task
-        // HINT Three steps: the promise keeps what came (return_value, unhandled_exception); the
-        // HINT+ awaiter leaves word who goes on, and starts the task; the end goes on with that
-        // HINT+ one, whose await_resume takes what came.
-        // HINT Whoever returns a handle from await_suspend goes on with that coroutine, in its own
-        // HINT+ place on the stack. Whoever calls resume() stands below it until it comes back.
-        // HINT outcome_ has three states: 0 nothing yet, 1 the result, 2 the exception; fill it
-        // HINT+ with emplace<1> or emplace<2>. take() throws the second (std::rethrow_exception)
-        // HINT+ or moves the first out. `continuation` is set by the Awaiter and used at the end.
         return finished.promise().continuation;
-        // EXERCISE END 07.1
     }
 };
 
 /// The part of a task's promise_type that does not depend on the result.
 struct TaskPromiseBase : PooledFrame {
-    std::coroutine_handle<> continuation = std::noop_coroutine();  // goes on when this one is done
-    TaskOwner* awaiting = nullptr;  // the task that this one waits for
+    // Goes on when this one is done
+    std::coroutine_handle<> continuation = std::noop_coroutine();
+    // The task that this one waits for
+    TaskOwner* awaiting = nullptr;
 };
 
-/// The promise_type of a task: the compiler calls it where the coroutine returns or throws, and it
-/// keeps what came until somebody takes it.
+/// The promise_type of a task: the compiler calls it where the coroutine
+/// returns or throws, and it keeps what came until somebody takes it.
 template <typename T>
 class TaskPromise : public TaskPromiseBase {
 public:
     template <typename Value>
     void return_value(Value&& value) {
-        // EXERCISE BEGIN 07.1 a task that awaits a task
         outcome_.template emplace<1>(std::forward<Value>(value));
-        // EXERCISE END 07.1
     }
 
     void unhandled_exception() noexcept {
-        // EXERCISE BEGIN 07.1 a task that awaits a task
         outcome_.template emplace<2>(std::current_exception());
-        // EXERCISE END 07.1
     }
 
     T take() {
-        // EXERCISE BEGIN 07.1 a task that awaits a task
-        if (outcome_.index() == 2) std::rethrow_exception(std::get<2>(outcome_));
+        if (outcome_.index() == 2)
+            std::rethrow_exception(std::get<2>(outcome_));
         return std::move(std::get<1>(outcome_));
-        // EXERCISE END 07.1
     }
 
 private:
@@ -93,7 +82,8 @@ public:
         : frame_(frame), promise_(&promise) {}
 
     TaskOwner(TaskOwner&& other) noexcept
-        : frame_(std::exchange(other.frame_, nullptr)), promise_(other.promise_) {}
+        : frame_(std::exchange(other.frame_, nullptr)),
+          promise_(other.promise_) {}
 
     TaskOwner& operator=(TaskOwner&& other) noexcept {
         if (this != &other) {
@@ -109,20 +99,23 @@ public:
     [[nodiscard]] std::coroutine_handle<> frame() const { return frame_; }
     [[nodiscard]] TaskPromiseBase& promise() const { return *promise_; }
 
-    /// Destroys the frame, and with it everything that lives there: the task's variables, and the
-    /// task that it waits for. That one owns the next in the same way, so the plain
-    /// `frame_.destroy()` would recurse once for each task of the chain. Therefore: from the far
-    /// end.
+    /// Destroys the frame, and with it everything that lives there: the task's
+    /// variables, and the task that it waits for. That one owns the next in the
+    /// same way, so the plain `frame_.destroy()` would recurse once for each
+    /// task of the chain. Therefore: from the far end.
     void destroy() noexcept {
         if (!frame_) return;
-        // Down to the task that waits for no other, turning the links round on the way,
+        // Down to the task that waits for no other, turning the links round on
+        // the way,
         TaskOwner* parent = nullptr;
         TaskOwner* task = this;
-        while (TaskOwner* child = std::exchange(task->promise_->awaiting, parent)) {
+        while (TaskOwner* child =
+                   std::exchange(task->promise_->awaiting, parent)) {
             parent = task;
             task = child;
         }
-        // and back up: when a frame is destroyed, the task it waited for is gone already.
+        // and back up: when a frame is destroyed, the task it waited for is
+        // gone already.
         while (task != nullptr) {
             parent = task->promise_->awaiting;
             std::exchange(task->frame_, nullptr).destroy();
@@ -135,34 +128,42 @@ private:
     TaskPromiseBase* promise_ = nullptr;
 };
 
-/// A coroutine that computes a T, step by step, with waits in between. Calling it creates it; it
-/// starts when it is awaited:
+/// A coroutine that computes a T, step by step, with waits in between. Calling
+/// it creates it; it starts when it is awaited:
 ///
-///     Task<int> price(EventLoop& loop) { co_await loop.async_sleep(2); co_return 42; }
-///     Task<> buy(EventLoop& loop) { const int cost = co_await price(loop); ... }
+///     Task<int> price(EventLoop& loop) { co_await loop.async_sleep(2);
+///     co_return 42; } Task<> buy(EventLoop& loop) { const int cost = co_await
+///     price(loop); ... }
 ///
-/// An exception that leaves it is thrown by the `co_await` of whoever awaits it. The Task owns the
-/// coroutine: destroying it, at any point where the coroutine is suspended, destroys the
-/// coroutine's variables and everything that it waits for. That is how a task is cancelled. A task
-/// must not destroy itself or one that awaits it.
+/// An exception that leaves it is thrown by the `co_await` of whoever awaits
+/// it. The Task owns the coroutine: destroying it, at any point where the
+/// coroutine is suspended, destroys the coroutine's variables and everything
+/// that it waits for. That is how a task is cancelled. A task must not destroy
+/// itself or one that awaits it.
 template <typename T = void>
 class [[nodiscard]] Task {
 public:
     class promise_type : public TaskPromise<T> {
     public:
         Task get_return_object() {
-            return Task(TaskOwner(std::coroutine_handle<promise_type>::from_promise(*this), *this));
+            return Task(TaskOwner(
+                std::coroutine_handle<promise_type>::from_promise(*this),
+                *this));
         }
 
-        [[nodiscard]] std::suspend_always initial_suspend() const noexcept { return {}; }
+        [[nodiscard]] std::suspend_always initial_suspend() const noexcept {
+            return {};
+        }
         [[nodiscard]] FinalAwaiter final_suspend() const noexcept { return {}; }
     };
 
-    /// Starts the task; the value of the `co_await` is the task's result. Each task can be awaited
-    /// once: the awaiter takes it over. Throws std::logic_error where there is none to take.
+    /// Starts the task; the value of the `co_await` is the task's result. Each
+    /// task can be awaited once: the awaiter takes it over. Throws
+    /// std::logic_error where there is none to take.
     auto operator co_await() && { return Awaiter(std::move(owner_)); }
 
-    /// For whoever is not a coroutine: runs the task up to its first suspension. Only once.
+    /// For whoever is not a coroutine: runs the task up to its first
+    /// suspension. Only once.
     void start() { owner_.frame().resume(); }
 
     /// Has it run to its end? Requires that it was not awaited or moved away.
@@ -178,29 +179,32 @@ private:
 
         [[nodiscard]] bool await_ready() const {
             if (!task_.frame()) {
-                throw std::logic_error("this task was moved away: it was awaited already?");
+                throw std::logic_error(
+                    "this task was moved away: it was awaited already?");
             }
             return false;
         }
 
-        /// `parent` is suspended by now. The task starts, by a jump, and will go on with `parent`.
+        /// `parent` is suspended by now. The task starts, by a jump, and will
+        /// go on with `parent`.
         template <typename Promise>
-        std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> parent) noexcept {
+        std::coroutine_handle<> await_suspend(
+            std::coroutine_handle<Promise> parent) noexcept {
             if constexpr (std::is_base_of_v<TaskPromiseBase, Promise>) {
                 parents_link_ = &parent.promise().awaiting;
                 *parents_link_ = &task_;
             }
-            // EXERCISE BEGIN 07.1 a task that awaits a task
+            // EXERCISE 07.1
             task_.promise().continuation = parent;
             return task_.frame();
-            // EXERCISE END 07.1
+            // END 07.1
         }
 
         T await_resume() {
             if (parents_link_ != nullptr) *parents_link_ = nullptr;
-            // EXERCISE BEGIN 07.1 a task that awaits a task
+            // EXERCISE 07.1
             return static_cast<promise_type&>(task_.promise()).take();
-            // EXERCISE END 07.1
+            // END 07.1
         }
 
     private:

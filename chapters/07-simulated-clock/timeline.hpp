@@ -14,14 +14,16 @@ namespace simulated {
 
 /// Collects when each task ran, and draws it, 80 columns wide:
 ///
-///     time    0                                  1                                   2
-///     Task1   1----------------------------------------------------------------------1
+///     time    0                                  1 2 Task1
+///     1----------------------------------------------------------------------1
 ///     Task2   1----------------------------------1
 ///
-/// A figure is how often the task ran in that column (+: more than nine times), a dash is sleep.
+/// A figure is how often the task ran in that column (+: more than nine times),
+/// a dash is sleep.
 class Timeline {
 public:
-    static constexpr std::size_t most_rows = 40;  // who wants to see more needs another picture
+    // Who wants to see more needs another picture
+    static constexpr std::size_t most_rows = 40;
 
     /// Adds a task, which gets the next number from 0.
     void add_task(std::string name) {
@@ -37,15 +39,19 @@ public:
 
     [[nodiscard]] std::string draw() const {
         std::size_t name_width = std::string_view("time").size();
-        for (const Row& row : rows_) name_width = std::max(name_width, width(row.name));
+        for (const Row& row : rows_)
+            name_width = std::max(name_width, width(row.name));
         name_width = std::min(name_width, widest_name);
 
-        std::string picture = fitted("time", name_width) + scale(80 - name_width - gap) + "\n";
+        std::string picture =
+            fitted("time", name_width) + scale(80 - name_width - gap) + "\n";
         for (const Row& row : rows_) {
-            picture += fitted(row.name, name_width) + line(row.runs, 80 - name_width - gap) + "\n";
+            picture += fitted(row.name, name_width) +
+                       line(row.runs, 80 - name_width - gap) + "\n";
         }
         if (tasks_ > rows_.size()) {
-            picture += "... and " + std::to_string(tasks_ - rows_.size()) + " more tasks\n";
+            picture += "... and " + std::to_string(tasks_ - rows_.size()) +
+                       " more tasks\n";
         }
         return picture;
     }
@@ -57,12 +63,15 @@ private:
     };
 
     static constexpr std::size_t widest_name = 20;
-    static constexpr std::size_t gap = 2;  // between the names and the picture
+    // Between the names and the picture
+    static constexpr std::size_t gap = 2;
 
-    static bool starts_character(char c) { return (c & 0xC0) != 0x80; }  // in UTF-8
+    // In UTF-8
+    static bool starts_character(char c) { return (c & 0xC0) != 0x80; }
 
     static std::size_t width(std::string_view text) {
-        return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), starts_character));
+        return static_cast<std::size_t>(
+            std::count_if(text.begin(), text.end(), starts_character));
     }
 
     /// `text` in `columns` columns and the gap.
@@ -75,8 +84,10 @@ private:
     [[nodiscard]] std::size_t column(Time time, std::size_t columns) const {
         if (end_ == 0) return 0;
         // A double has 53 bits: enough for 80 columns.
-        const double share = static_cast<double>(time) / static_cast<double>(end_);
-        return static_cast<std::size_t>(share * static_cast<double>(columns - 1));
+        const double share =
+            static_cast<double>(time) / static_cast<double>(end_);
+        return static_cast<std::size_t>(share *
+                                        static_cast<double>(columns - 1));
     }
 
     /// 0, the middle and the end.
@@ -86,11 +97,13 @@ private:
         if (end_ == 0) return "0";
         const std::string middle = std::to_string(end_ / 2);
         const std::string end = std::to_string(end_);
-        if (end_ > 1) text.replace(column(end_ / 2, columns), middle.size(), middle);
+        if (end_ > 1)
+            text.replace(column(end_ / 2, columns), middle.size(), middle);
         return text.replace(columns - end.size(), end.size(), end);
     }
 
-    [[nodiscard]] std::string line(const std::vector<Time>& runs, std::size_t columns) const {
+    [[nodiscard]] std::string line(const std::vector<Time>& runs,
+                                   std::size_t columns) const {
         if (runs.empty()) return "";
         std::string text(column(runs.back(), columns) + 1, '-');
         for (const Time time : runs) {
@@ -98,7 +111,9 @@ private:
             if (shown == '-') {
                 shown = '1';
             } else {
-                shown = shown == '9' || shown == '+' ? '+' : static_cast<char>(shown + 1);
+                shown = shown == '9' || shown == '+'
+                            ? '+'
+                            : static_cast<char>(shown + 1);
             }
         }
         return text;

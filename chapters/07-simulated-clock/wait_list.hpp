@@ -5,9 +5,9 @@
 
 namespace simulated {
 
-/// A suspended coroutine's place in a queue. It is part of the awaiter, and so lives in the
-/// coroutine's own frame: standing in a queue needs no memory, and when the frame is destroyed the
-/// coroutine is out of the queue.
+/// A suspended coroutine's place in a queue. It is part of the awaiter, and so
+/// lives in the coroutine's own frame: standing in a queue needs no memory, and
+/// when the frame is destroyed the coroutine is out of the queue.
 class Waiter {
 public:
     Waiter() = default;
@@ -22,11 +22,13 @@ public:
         next_ = previous_ = this;
     }
 
-    std::coroutine_handle<> coroutine;  // whom to resume
+    // Whom to resume
+    std::coroutine_handle<> coroutine;
 
 private:
     friend class WaitList;
-    Waiter* next_ = this;  // a ring: alone, it is its own neighbour
+    // A ring: alone, it is its own neighbour
+    Waiter* next_ = this;
     Waiter* previous_ = this;
 };
 
@@ -47,7 +49,8 @@ public:
     [[nodiscard]] Waiter& front() const { return *ring_.next_; }
 
     /// Takes the first one out. Requires that there is one.
-    Waiter& pop_front() noexcept {  // NOLINT(readability-make-member-function-const)
+    Waiter&
+    pop_front() noexcept {  // NOLINT(readability-make-member-function-const)
         Waiter& first = front();
         first.leave();
         return first;
@@ -56,11 +59,14 @@ public:
     /// Calls `visit` with each waiter, from first to last.
     template <typename Visit>
     void for_each(Visit visit) const {
-        for (Waiter* waiter = ring_.next_; waiter != &ring_; waiter = waiter->next_) visit(*waiter);
+        for (Waiter* waiter = ring_.next_; waiter != &ring_;
+             waiter = waiter->next_)
+            visit(*waiter);
     }
 
 private:
-    Waiter ring_;  // stands before the first and after the last, so no case is special
+    // Stands before the first and after the last, so no case is special
+    Waiter ring_;
 };
 
 }  // namespace simulated

@@ -32,13 +32,13 @@ using Value = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
 template <typename T>
 using Outcome = std::variant<std::monostate, Value<T>, std::exception_ptr>;
 
-/// Tasks that run at the same time, and the one coroutine that waits for them. The members are
-/// variables of that coroutine: when it returns or throws, those that still run are destroyed,
-/// before whoever awaits it goes on.
+/// Tasks that run at the same time, and the one coroutine that waits for them.
+/// The members are variables of that coroutine: when it returns or throws,
+/// those that still run are destroyed, before whoever awaits it goes on.
 class Group {
 public:
-    /// The coroutine around one task of a group: it stores how the task ended and tells the group.
-    /// Owns its frame, and through it the task.
+    /// The coroutine around one task of a group: it stores how the task ended
+    /// and tells the group. Owns its frame, and through it the task.
     class Member {
     public:
         struct promise_type : simulated::PooledFrame {
@@ -46,16 +46,25 @@ public:
             bool failed = false;
 
             Member get_return_object() {
-                return Member(std::coroutine_handle<promise_type>::from_promise(*this));
+                return Member(
+                    std::coroutine_handle<promise_type>::from_promise(*this));
             }
-            [[nodiscard]] std::suspend_always initial_suspend() const noexcept { return {}; }
-            [[nodiscard]] auto final_suspend() const noexcept { return TellGroup(); }
-            void return_value(bool ended_well) noexcept { failed = !ended_well; }
+            [[nodiscard]] std::suspend_always initial_suspend() const noexcept {
+                return {};
+            }
+            [[nodiscard]] auto final_suspend() const noexcept {
+                return TellGroup();
+            }
+            void return_value(bool ended_well) noexcept {
+                failed = !ended_well;
+            }
             void unhandled_exception() const noexcept { std::terminate(); }
         };
 
-        explicit Member(std::coroutine_handle<promise_type> frame) : frame_(frame) {}
-        Member(Member&& other) noexcept : frame_(std::exchange(other.frame_, nullptr)) {}
+        explicit Member(std::coroutine_handle<promise_type> frame)
+            : frame_(frame) {}
+        Member(Member&& other) noexcept
+            : frame_(std::exchange(other.frame_, nullptr)) {}
         Member& operator=(Member&& other) = delete;
         ~Member() {
             if (frame_) frame_.destroy();
@@ -71,7 +80,8 @@ public:
             [[nodiscard]] bool await_ready() const noexcept { return false; }
             std::coroutine_handle<> await_suspend(
                 std::coroutine_handle<promise_type> member) const noexcept {
-                return member.promise().group->one_ended(member.promise().failed);
+                return member.promise().group->one_ended(
+                    member.promise().failed);
             }
             void await_resume() const noexcept {}
         };
@@ -81,24 +91,21 @@ public:
 
     /// The wait is over when `enough` tasks have ended well, or one has failed.
     /// `members` are not owned.
-    Group(std::span<Member> members, std::size_t enough) : members_(members), missing_(enough) {}
+    Group(std::span<Member> members, std::size_t enough)
+        : members_(members), missing_(enough) {}
 
     // The awaiter.
     [[nodiscard]] bool await_ready() const noexcept { return missing_ == 0; }
 
-    /// Starts the tasks, one after the other; none any more when the wait is over.
+    /// Starts the tasks, one after the other; none any more when the wait is
+    /// over.
     bool await_suspend(std::coroutine_handle<> waiting) {
-        // EXERCISE BEGIN 08.2 the first one wins, the others are gone
-        // HINT False means: do not suspend after all. Who could resume you, if all have ended?
-        // HINT A member may end inside its start(). Keep `waiting` in mind only when all have been
-        // HINT+ started: one_ended() must not resume anybody as long as this loop runs.
         for (Member& member : members_) {
             member.start(*this);
             if (missing_ == 0) return false;
         }
         waiting_ = waiting;
         return true;
-        // EXERCISE END 08.2
     }
 
     void await_resume() const noexcept {}
@@ -106,19 +113,15 @@ public:
 private:
     /// Returns whom to resume.
     std::coroutine_handle<> one_ended(bool failed) noexcept {
-        // EXERCISE BEGIN 08.2 the first one wins, the others are gone
-        // HINT missing_ is how many must still end before the wait is over. A failure ends it.
-        // HINT Two reasons to resume nobody, which is std::noop_coroutine(): some are missing, or
-        // HINT+ the tasks are still being started.
         missing_ = failed ? 0 : missing_ - 1;
         if (missing_ > 0 || !waiting_) return std::noop_coroutine();
         return waiting_;
-        // EXERCISE END 08.2
     }
 
     std::span<Member> members_;
     std::size_t missing_;
-    std::coroutine_handle<> waiting_;  // null until all have started
+    // Null until all have started
+    std::coroutine_handle<> waiting_;
 };
 
 template <typename T>
@@ -138,9 +141,9 @@ Group::Member run(Task<T> task, Outcome<T>& outcome) {
 }
 
 template <typename... T, std::size_t... index>
-std::array<Group::Member, sizeof...(T)> members(std::tuple<Outcome<T>...>& outcomes,
-                                                std::index_sequence<index...> /*all*/,
-                                                Task<T>&... tasks) {
+std::array<Group::Member, sizeof...(T)> members(
+    std::tuple<Outcome<T>...>& outcomes, std::index_sequence<index...> /*all*/,
+    Task<T>&... tasks) {
     return {run(std::move(tasks), std::get<index>(outcomes))...};
 }
 
@@ -149,54 +152,56 @@ void rethrow_if_failed(const Outcomes& outcomes) {
     const auto check = [](const auto& outcome) {
         if (outcome.index() == 2) std::rethrow_exception(std::get<2>(outcome));
     };
-    std::apply([&](const auto&... outcome) { (check(outcome), ...); }, outcomes);
+    std::apply([&](const auto&... outcome) { (check(outcome), ...); },
+               outcomes);
 }
 
 /// The result of the one task that has one, at its place in the variant.
 template <typename Result, std::size_t i = 0, typename Outcomes>
 Result winner(Outcomes& outcomes) {
     if constexpr (i + 1 < std::tuple_size_v<Outcomes>) {
-        if (std::get<i>(outcomes).index() != 1) return winner<Result, i + 1>(outcomes);
+        if (std::get<i>(outcomes).index() != 1)
+            return winner<Result, i + 1>(outcomes);
     }
-    return Result(std::in_place_index<i>, std::move(std::get<1>(std::get<i>(outcomes))));
+    return Result(std::in_place_index<i>,
+                  std::move(std::get<1>(std::get<i>(outcomes))));
 }
 
 }  // namespace detail
 
-/// `co_await when_all(a, b)` runs the tasks at the same time and gives the tuple of their results.
-/// The first exception destroys the other tasks, wherever they wait, and then travels on.
+/// `co_await when_all(a, b)` runs the tasks at the same time and gives the
+/// tuple of their results. The first exception destroys the other tasks,
+/// wherever they wait, and then travels on.
 template <typename... T>
 Task<std::tuple<detail::Value<T>...>> when_all(Task<T>... tasks) {
     std::tuple<detail::Outcome<T>...> outcomes;
-    auto members = detail::members<T...>(outcomes, std::index_sequence_for<T...>(), tasks...);
+    auto members = detail::members<T...>(
+        outcomes, std::index_sequence_for<T...>(), tasks...);
     detail::Group group(members, sizeof...(T));
     co_await group;
     detail::rethrow_if_failed(outcomes);
     co_return std::apply(
         [](auto&... outcome) {
-            return std::tuple<detail::Value<T>...>(std::move(std::get<1>(outcome))...);
+            return std::tuple<detail::Value<T>...>(
+                std::move(std::get<1>(outcome))...);
         },
         outcomes);
 }
 
-/// `co_await when_any(a, b)` runs the tasks at the same time until the first one ends, by a result
-/// or by an exception, and destroys the others, wherever they wait. Gives the winner's result: the
-/// variant's index says who it was. Starts the tasks in order, and no further one when one has
-/// ended.
+/// `co_await when_any(a, b)` runs the tasks at the same time until the first
+/// one ends, by a result or by an exception, and destroys the others, wherever
+/// they wait. Gives the winner's result: the variant's index says who it was.
+/// Starts the tasks in order, and no further one when one has ended.
 template <typename... T>
     requires(sizeof...(T) > 0)
 Task<std::variant<detail::Value<T>...>> when_any(Task<T>... tasks) {
-    // EXERCISE BEGIN 08.2 the first one wins, the others are gone
-    // HINT As in when_all(), except that one is enough. Who destroys the losers there, and when?
-    // HINT The winner may have failed: detail::rethrow_if_failed(). Otherwise detail::winner<>()
-    // HINT+ makes the variant; its type is that of this function's result.
     std::tuple<detail::Outcome<T>...> outcomes;
-    auto members = detail::members<T...>(outcomes, std::index_sequence_for<T...>(), tasks...);
+    auto members = detail::members<T...>(
+        outcomes, std::index_sequence_for<T...>(), tasks...);
     detail::Group group(members, 1);
     co_await group;
     detail::rethrow_if_failed(outcomes);
     co_return detail::winner<std::variant<detail::Value<T>...>>(outcomes);
-    // EXERCISE END 08.2
 }
 
 /// A task that does nothing for `delay`: sleep_for() for those who want a Task.
@@ -204,18 +209,14 @@ inline Task<> pass(EventLoop& loop, Duration delay) {
     co_await loop.sleep_for(delay);
 }
 
-/// `co_await with_timeout(loop, task, limit)` is the task's result, if it ends within `limit`.
-/// Otherwise the task is destroyed, wherever it waits, and TimedOut is thrown.
+/// `co_await with_timeout(loop, task, limit)` is the task's result, if it ends
+/// within `limit`. Otherwise the task is destroyed, wherever it waits, and
+/// TimedOut is thrown.
 template <typename T>
 Task<T> with_timeout(EventLoop& loop, Task<T> task, Duration limit) {
-    // EXERCISE BEGIN 08.2 the first one wins, the others are gone
-    // HINT A race between the task and a sleep. Both may be due at the same time: who goes first?
-    // HINT The index of when_any()'s variant says who won. A task without a result (void) has none
-    // HINT+ to return: if constexpr.
     auto result = co_await when_any(std::move(task), pass(loop, limit));
     if (result.index() == 1) throw TimedOut();
     if constexpr (!std::is_void_v<T>) co_return std::get<0>(std::move(result));
-    // EXERCISE END 08.2
 }
 
 }  // namespace coroutines

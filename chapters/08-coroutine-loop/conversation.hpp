@@ -1,4 +1,5 @@
-// One client's conversation: chapter 01's loop, with co_await in front of the calls that wait.
+// One client's conversation: chapter 01's loop, with co_await in front of the
+// calls that wait.
 #pragma once
 
 #include <algorithm>
@@ -38,11 +39,12 @@ public:
         }
     }
 
-    /// Ends when the client has been silent for too long. That we are slow to reply is not its
-    /// silence.
+    /// Ends when the client has been silent for too long. That we are slow to
+    /// reply is not its silence.
     Task<> silence() {
         while (true) {
-            const TimePoint last = std::max(client_.last_activity(), reply_due_);
+            const TimePoint last =
+                std::max(client_.last_activity(), reply_due_);
             const Duration rest = last + options_.idle_timeout - loop_.now();
             if (rest.count() <= 0) co_return;
             co_await loop_.sleep_for(rest);
@@ -53,19 +55,24 @@ private:
     EventLoop& loop_;
     const ServiceOptions& options_;
     Socket client_;
-    TimePoint reply_due_;  // of the last reply that was delayed
+    // Of the last reply that was delayed
+    TimePoint reply_due_;
 };
 
 /// Talks to one client, and closes the connection in the end.
-inline Task<> converse(EventLoop& loop, const ServiceOptions& options, Socket client) try {
+inline Task<> converse(EventLoop& loop, const ServiceOptions& options,
+                       Socket client) try {
     Conversation conversation(loop, options, std::move(client));
     if (options.idle_timeout.count() > 0) {
-        co_await when_any(conversation.echo(), conversation.silence());  // the loser is destroyed
+        // The loser is destroyed
+        co_await when_any(conversation.echo(), conversation.silence());
     } else {
         co_await conversation.echo();
     }
 } catch (const std::system_error&) {
-    co_return;  // ECONNRESET, EPIPE...: the client is gone, and nobody else has lost anything
+    // ECONNRESET, EPIPE...: the client is gone, and nobody else has lost
+    // anything
+    co_return;
 }
 
 }  // namespace coroutines

@@ -30,7 +30,8 @@ using simulated::Task;
 using simulated::Waiter;
 using simulated::WaitList;
 
-/// Everybody waits and nobody is left who could wake them. what() names the tasks.
+/// Everybody waits and nobody is left who could wake them. what() names the
+/// tasks.
 class Deadlock : public std::runtime_error {
 public:
     using std::runtime_error::runtime_error;
@@ -41,11 +42,13 @@ class EventSource {
 public:
     virtual ~EventSource() = default;
 
-    /// `events` (EPOLLIN...) happened. Nobody is resumed by this, only made ready.
+    /// `events` (EPOLLIN...) happened. Nobody is resumed by this, only made
+    /// ready.
     virtual void happened(std::uint32_t events) noexcept = 0;
 };
 
-/// Something that a coroutine waits for, and that is tried again when its descriptor is ready.
+/// Something that a coroutine waits for, and that is tried again when its
+/// descriptor is ready.
 class Operation : public Waiter {
 public:
     virtual ~Operation() = default;
@@ -57,16 +60,18 @@ public:
     virtual void wait_for_readiness() noexcept = 0;
 };
 
-/// Runs tasks on one thread. Each turn wakes the sleepers whose time has come, asks the kernel who
-/// is ready, and then resumes them, once each.
+/// Runs tasks on one thread. Each turn wakes the sleepers whose time has come,
+/// asks the kernel who is ready, and then resumes them, once each.
 ///
-/// Whatever waits, waits in an object inside its own coroutine's frame: an awaiter. Destroying the
-/// coroutine destroys the awaiter, which takes itself out of the queue it stands in: that is all
-/// there is to cancellation. The loop must outlive everything that waits in it.
+/// Whatever waits, waits in an object inside its own coroutine's frame: an
+/// awaiter. Destroying the coroutine destroys the awaiter, which takes itself
+/// out of the queue it stands in: that is all there is to cancellation. The
+/// loop must outlive everything that waits in it.
 class EventLoop {
 public:
     /// What to do with an exception that left a spawned task. Must not throw.
-    using ErrorHandler = std::function<void(const std::string& task, std::exception_ptr error)>;
+    using ErrorHandler =
+        std::function<void(const std::string& task, std::exception_ptr error)>;
 
     /// `clock` is not owned.
     explicit EventLoop(Clock& clock = callbacks::steady_clock(),
@@ -76,8 +81,9 @@ public:
     EventLoop(const EventLoop&) = delete;
     EventLoop& operator=(const EventLoop&) = delete;
 
-    /// Destroys the spawned tasks that are not finished, wherever they wait. Not from inside one of
-    /// them: that ends the program, with a line on stderr.
+    /// Destroys the spawned tasks that are not finished, wherever they wait.
+    /// Not from inside one of them: that ends the program, with a line on
+    /// stderr.
     ~EventLoop() {
         if (running_) give_up("a task destroys the event loop that runs it");
         // What a task owns may cancel another one while it is destroyed.
@@ -89,14 +95,17 @@ public:
 
     class Spawned;
 
-    /// Takes over `task`, which starts in the next turn. Nobody awaits it: an exception that leaves
-    /// it is reported, with `name`, and ends only this task.
+    /// Takes over `task`, which starts in the next turn. Nobody awaits it: an
+    /// exception that leaves it is reported, with `name`, and ends only this
+    /// task.
     Spawned spawn(std::string name, Task<> task);
 
-    /// Turns until every spawned task is finished, or until stop(). Throws Deadlock when some are
-    /// left that nothing can wake, and std::logic_error when a task of this loop calls it.
+    /// Turns until every spawned task is finished, or until stop(). Throws
+    /// Deadlock when some are left that nothing can wake, and std::logic_error
+    /// when a task of this loop calls it.
     void run() {
-        if (running_) throw std::logic_error("a task runs the event loop that runs it");
+        if (running_)
+            throw std::logic_error("a task runs the event loop that runs it");
         const Flag running(running_);
         stopped_ = false;
         while (!stopped_) {
@@ -106,24 +115,26 @@ public:
         }
     }
 
-    /// run() returns when the task that runs now suspends. What was not finished stays as it is:
-    /// the next run() goes on with it, the destructor destroys it.
+    /// run() returns when the task that runs now suspends. What was not
+    /// finished stays as it is: the next run() goes on with it, the destructor
+    /// destroys it.
     void stop() { stopped_ = true; }
 
     [[nodiscard]] TimePoint now() const { return clock_.now(); }
 
-    /// `co_await loop.sleep_for(delay)` goes on when `delay` has passed, never earlier. Zero (or
-    /// less) lets all others that are ready go first.
+    /// `co_await loop.sleep_for(delay)` goes on when `delay` has passed, never
+    /// earlier. Zero (or less) lets all others that are ready go first.
     class Sleep;
     Sleep sleep_for(Duration delay);
 
     class Readiness;
 
-    /// `co_await loop.readable(fd)` goes on when a read from `fd` would not wait: there is data,
-    /// the end of input, or an error. Registers `fd` for this one time, so it suits what happens
-    /// seldom (a listener, a signal); a Socket is registered once for all its reads and writes.
-    /// `fd` must stay open until then.
-    /// Throws std::system_error (EEXIST: somebody waits for `fd` already; EPERM: a disk file).
+    /// `co_await loop.readable(fd)` goes on when a read from `fd` would not
+    /// wait: there is data, the end of input, or an error. Registers `fd` for
+    /// this one time, so it suits what happens seldom (a listener, a signal); a
+    /// Socket is registered once for all its reads and writes. `fd` must stay
+    /// open until then. Throws std::system_error (EEXIST: somebody waits for
+    /// `fd` already; EPERM: a disk file).
     Readiness readable(int fd);
 
     /// The same for writing: there is room, or an error.
@@ -135,16 +146,20 @@ public:
     void make_ready(Waiter& waiter) noexcept { ready_.push_back(waiter); }
 
     /// `operation` is tried in the next turn, when others have had theirs.
-    void try_later(Operation& operation) noexcept { later_.push_back(operation); }
+    void try_later(Operation& operation) noexcept {
+        later_.push_back(operation);
+    }
 
-    /// May the running coroutine go on without waiting? Asked before each operation that would not
-    /// have to. After a number of yeses it is no: somebody whose descriptor is always ready (a
-    /// client that sends without end) would otherwise never let go of the thread.
+    /// May the running coroutine go on without waiting? Asked before each
+    /// operation that would not have to. After a number of yeses it is no:
+    /// somebody whose descriptor is always ready (a client that sends without
+    /// end) would otherwise never let go of the thread.
     bool may_go_on() noexcept { return budget_-- > 0; }
 
     epolling::Epoll& epoll() { return epoll_; }
 
-    /// Counts those who wait for a descriptor: there are events to come as long as there are some.
+    /// Counts those who wait for a descriptor: there are events to come as long
+    /// as there are some.
     void watch(int change) noexcept { watching_ += change; }
 
     // --- For looking on ---
@@ -154,13 +169,15 @@ public:
     [[nodiscard]] std::size_t sleeping() const { return sleepers_.size(); }
 
 private:
-    /// The coroutine around each spawned task. It stands in tasks_, and at its end it frees its own
-    /// frame (final_suspend does not suspend).
+    /// The coroutine around each spawned task. It stands in tasks_, and at its
+    /// end it frees its own frame (final_suspend does not suspend).
     struct Root {
         struct promise_type : Waiter, simulated::PooledFrame {
-            promise_type(EventLoop& owner, std::string& task_name, Task<>& /*task*/)
+            promise_type(EventLoop& owner, std::string& task_name,
+                         Task<>& /*task*/)
                 : loop(owner), name(std::move(task_name)) {
-                coroutine = std::coroutine_handle<promise_type>::from_promise(*this);
+                coroutine =
+                    std::coroutine_handle<promise_type>::from_promise(*this);
                 start.coroutine = coroutine;
             }
             ~promise_type();
@@ -168,8 +185,12 @@ private:
             promise_type& operator=(const promise_type&) = delete;
 
             Root get_return_object() { return {*this}; }
-            [[nodiscard]] std::suspend_always initial_suspend() const noexcept { return {}; }
-            [[nodiscard]] std::suspend_never final_suspend() const noexcept { return {}; }
+            [[nodiscard]] std::suspend_always initial_suspend() const noexcept {
+                return {};
+            }
+            [[nodiscard]] std::suspend_never final_suspend() const noexcept {
+                return {};
+            }
             void return_void() const noexcept {}
             void unhandled_exception() const noexcept {
                 loop.on_error_(name, std::current_exception());
@@ -177,7 +198,8 @@ private:
 
             EventLoop& loop;
             std::string name;
-            Waiter start;  // its place in ready_ until it starts
+            // Its place in ready_ until it starts
+            Waiter start;
             Spawned* handle = nullptr;
         };
 
@@ -214,8 +236,9 @@ private:
         }
     }
 
-    /// The only place where the loop sleeps. The whole batch of events is turned into ready
-    /// coroutines before anybody is resumed: whoever is resumed may destroy what an event names.
+    /// The only place where the loop sleeps. The whole batch of events is
+    /// turned into ready coroutines before anybody is resumed: whoever is
+    /// resumed may destroy what an event names.
     void ask_kernel() {
         const TimePoint next = next_deadline();
         const auto events = epoll_.wait(clock_.sleep_until(next));
@@ -236,12 +259,13 @@ private:
     [[nodiscard]] TimePoint next_deadline() const {
         if (!ready_.empty() || !later_.empty()) return callbacks::at_once;
         if (!sleepers_.empty()) return sleepers_.first_wake_time();
-        if (watching_ == 0) throw Deadlock("deadlock: nothing can wake " + names());
+        if (watching_ == 0)
+            throw Deadlock("deadlock: nothing can wake " + names());
         return callbacks::never;
     }
 
-    /// Those who are ready now, not those who become ready meanwhile: they have their turn after
-    /// the kernel has been asked again.
+    /// Those who are ready now, not those who become ready meanwhile: they have
+    /// their turn after the kernel has been asked again.
     void resume_ready() {
         Waiter end;
         ready_.push_back(end);
@@ -263,9 +287,11 @@ private:
         tasks_.for_each([&](const Waiter& task) {
             if (++count > most) return;
             if (count > 1) text += ", ";
-            text += '"' + static_cast<const Root::promise_type&>(task).name + '"';
+            text +=
+                '"' + static_cast<const Root::promise_type&>(task).name + '"';
         });
-        if (count > most) text += " and " + std::to_string(count - most) + " more";
+        if (count > most)
+            text += " and " + std::to_string(count - most) + " more";
         return text;
     }
 
@@ -274,13 +300,17 @@ private:
         std::abort();
     }
 
-    static void print_error(const std::string& task, const std::exception_ptr& error) {
+    static void print_error(const std::string& task,
+                            const std::exception_ptr& error) {
         try {
             std::rethrow_exception(error);
         } catch (const std::exception& exception) {
-            std::fprintf(stderr, "task \"%s\" failed: %s\n", task.c_str(), exception.what());
+            std::fprintf(stderr, "task \"%s\" failed: %s\n", task.c_str(),
+                         exception.what());
         } catch (...) {
-            std::fprintf(stderr, "task \"%s\" failed: not with a std::exception\n", task.c_str());
+            std::fprintf(stderr,
+                         "task \"%s\" failed: not with a std::exception\n",
+                         task.c_str());
         }
     }
 
@@ -290,23 +320,30 @@ private:
     ErrorHandler on_error_;
     epolling::Epoll epoll_;
     SleepQueue sleepers_;
-    WaitList ready_;      // to be resumed
-    WaitList later_;      // operations to be tried again in the next turn
-    WaitList tasks_;      // spawned, not finished, not cancelled
-    WaitList cancelled_;  // spawned, to be destroyed in the next turn
+    // To be resumed
+    WaitList ready_;
+    // Operations to be tried again in the next turn
+    WaitList later_;
+    // Spawned, not finished, not cancelled
+    WaitList tasks_;
+    // Spawned, to be destroyed in the next turn
+    WaitList cancelled_;
     int watching_ = 0;
     int budget_ = 0;
     bool running_ = false;
     bool stopped_ = false;
 };
 
-/// What spawn() returns: a name for the task, which may be finished long since. Not its owner: to
-/// destroy this changes nothing.
+/// What spawn() returns: a name for the task, which may be finished long since.
+/// Not its owner: to destroy this changes nothing.
 class EventLoop::Spawned {
 public:
-    explicit Spawned(Root::promise_type& root) : root_(&root) { root.handle = this; }
+    explicit Spawned(Root::promise_type& root) : root_(&root) {
+        root.handle = this;
+    }
 
-    Spawned(Spawned&& other) noexcept : root_(std::exchange(other.root_, nullptr)) {
+    Spawned(Spawned&& other) noexcept
+        : root_(std::exchange(other.root_, nullptr)) {
         if (root_ != nullptr) root_->handle = this;
     }
     Spawned& operator=(Spawned&& other) noexcept {
@@ -321,8 +358,9 @@ public:
     /// Has it come to its end, or been destroyed?
     [[nodiscard]] bool done() const { return root_ == nullptr; }
 
-    /// The task is destroyed in the next turn, wherever it waits then. Not at once, so that a task
-    /// can do this to itself. Does nothing for a task that is done.
+    /// The task is destroyed in the next turn, wherever it waits then. Not at
+    /// once, so that a task can do this to itself. Does nothing for a task that
+    /// is done.
     void cancel() noexcept {
         if (root_ == nullptr) return;
         root_->leave();
@@ -344,7 +382,8 @@ inline EventLoop::Root::promise_type::~promise_type() {
 }
 
 inline EventLoop::Spawned EventLoop::spawn(std::string name, Task<> task) {
-    Root::promise_type& root = own(*this, std::move(name), std::move(task)).promise;
+    Root::promise_type& root =
+        own(*this, std::move(name), std::move(task)).promise;
     tasks_.push_back(root);
     make_ready(root.start);
     return Spawned(root);
@@ -364,7 +403,8 @@ public:
     void await_suspend(std::coroutine_handle<> awaiting) {
         coroutine = awaiting;
         const TimePoint now = loop_.now();
-        const TimePoint due = delay_ < TimePoint::max() - now ? now + delay_ : TimePoint::max();
+        const TimePoint due =
+            delay_ < TimePoint::max() - now ? now + delay_ : TimePoint::max();
         loop_.sleepers_.push(*this, due);
     }
 
@@ -379,7 +419,8 @@ inline EventLoop::Sleep EventLoop::sleep_for(Duration delay) {
     return {*this, delay};
 }
 
-/// The awaiter of readable() and writable(): on epoll's list while the coroutine waits.
+/// The awaiter of readable() and writable(): on epoll's list while the
+/// coroutine waits.
 class [[nodiscard]] EventLoop::Readiness : Waiter, EventSource {
 public:
     Readiness(EventLoop& loop, int fd, std::uint32_t events)
@@ -393,9 +434,10 @@ public:
 
     void await_suspend(std::coroutine_handle<> awaiting) {
         coroutine = awaiting;
-        // One event is all we want: the kernel must not repeat it before the coroutine has had its
-        // turn.
-        loop_.epoll_.add(fd_, events_ | EPOLLONESHOT, static_cast<EventSource*>(this));
+        // One event is all we want: the kernel must not repeat it before the
+        // coroutine has had its turn.
+        loop_.epoll_.add(fd_, events_ | EPOLLONESHOT,
+                         static_cast<EventSource*>(this));
         registered_ = true;
         loop_.watch(+1);
     }
@@ -403,7 +445,9 @@ public:
     void await_resume() noexcept { unregister(); }
 
 private:
-    void happened(std::uint32_t /*events*/) noexcept override { loop_.make_ready(*this); }
+    void happened(std::uint32_t /*events*/) noexcept override {
+        loop_.make_ready(*this);
+    }
 
     void unregister() noexcept {
         if (!std::exchange(registered_, false)) return;

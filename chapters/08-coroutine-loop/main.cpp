@@ -1,4 +1,5 @@
-// Chapter 08: the server of chapter 01, with co_await in front of the calls that wait.
+// Chapter 08: the server of chapter 01, with co_await in front of the calls
+// that wait.
 #include <csignal>
 #include <cstdint>
 #include <utility>
@@ -21,7 +22,8 @@ using coroutines::Socket;
 using coroutines::Task;
 
 /// Takes in one client after the other; each is talked to by a task of its own.
-Task<> serve(EventLoop& loop, Listener& listener, const ServiceOptions& options) {
+Task<> serve(EventLoop& loop, Listener& listener,
+             const ServiceOptions& options) {
     while (true) {
         Socket client = co_await accept(loop, listener);
         loop.spawn("client", converse(loop, options, std::move(client)));
@@ -43,7 +45,8 @@ int run(std::uint16_t port, const ServiceOptions& options) {
     loop.spawn("signals", stop_on_signal(loop, signals));
     listener.announce();
     loop.run();
-    return 0;  // the loop destroys whatever still waits
+    // The loop destroys whatever still waits
+    return 0;
 }
 
 }  // namespace
@@ -51,9 +54,9 @@ int run(std::uint16_t port, const ServiceOptions& options) {
 int main(int argc, char** argv) {
     std::uint16_t port = 7000;
     ServiceOptions options;
-    return common::run_program(argc, argv, "08-coroutine-loop",
-                               "Echoes, with coroutines that wait.",
-                               {common::port_option(port), common::idle_timeout_option(options),
-                                common::reply_delay_option(options)},
-                               [&] { return run(port, options); });
+    return common::run_program(
+        argc, argv, "08-coroutine-loop", "Echoes, with coroutines that wait.",
+        {common::port_option(port), common::idle_timeout_option(options),
+         common::reply_delay_option(options)},
+        [&] { return run(port, options); });
 }

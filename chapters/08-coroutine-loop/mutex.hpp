@@ -1,4 +1,5 @@
-// One at a time, and the others wait in line: for coroutines, so no thread is stopped.
+// One at a time, and the others wait in line: for coroutines, so no thread is
+// stopped.
 #pragma once
 
 #include <coroutine>
@@ -20,8 +21,9 @@ public:
     /// `loop` is not owned.
     explicit Mutex(EventLoop& loop) : loop_(loop) {}
 
-    /// A variable of whoever wants the mutex: its place in line, and then the mutex itself, until
-    /// it is destroyed, by an exception or with its frame too. To be awaited once.
+    /// A variable of whoever wants the mutex: its place in line, and then the
+    /// mutex itself, until it is destroyed, by an exception or with its frame
+    /// too. To be awaited once.
     class Lock : simulated::Waiter {
     public:
         explicit Lock(Mutex& mutex) : mutex_(mutex) {}
@@ -31,7 +33,9 @@ public:
             if (mutex_.owner_ == this) mutex_.pass_on();
         }
 
-        [[nodiscard]] bool await_ready() const noexcept { return mutex_.owner_ == nullptr; }
+        [[nodiscard]] bool await_ready() const noexcept {
+            return mutex_.owner_ == nullptr;
+        }
         void await_suspend(std::coroutine_handle<> handle) {
             coroutine = handle;
             mutex_.waiting_.push_back(*this);
@@ -44,7 +48,8 @@ public:
     };
 
 private:
-    /// It stays locked, so that nobody comes in between: the next in line owns it now.
+    /// It stays locked, so that nobody comes in between: the next in line owns
+    /// it now.
     void pass_on() {
         owner_ = nullptr;
         if (waiting_.empty()) return;

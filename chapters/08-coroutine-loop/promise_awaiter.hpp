@@ -1,4 +1,5 @@
-// co_await for chapter 06's Promise: then(), with the rest of the function as its handler.
+// co_await for chapter 06's Promise: then(), with the rest of the function as
+// its handler.
 #pragma once
 
 #include <coroutine>
@@ -13,15 +14,21 @@ namespace coroutines {
 template <typename T>
 class PromiseAwaiter {
 public:
-    explicit PromiseAwaiter(promises::Promise<T> promise) : promise_(std::move(promise)) {}
+    explicit PromiseAwaiter(promises::Promise<T> promise)
+        : promise_(std::move(promise)) {}
 
-    /// Handlers never run inside then(), so neither does the rest of the function.
+    /// Handlers never run inside then(), so neither does the rest of the
+    /// function.
     [[nodiscard]] bool await_ready() const noexcept { return false; }
 
     void await_suspend(std::coroutine_handle<> rest) {
         promise_.then(
-            [this, rest](const auto&... value) { value_.emplace(value...), rest.resume(); },
-            [this, rest](const std::exception_ptr& error) { error_ = error, rest.resume(); });
+            [this, rest](const auto&... value) {
+                value_.emplace(value...), rest.resume();
+            },
+            [this, rest](const std::exception_ptr& error) {
+                error_ = error, rest.resume();
+            });
     }
 
     T await_resume() {
@@ -39,8 +46,9 @@ private:
 
 namespace promises {
 
-/// Found by argument-dependent lookup. The coroutine must not be destroyed while it waits: the
-/// handler would resume a frame that is gone, and a Promise knows no way to take a handler back.
+/// Found by argument-dependent lookup. The coroutine must not be destroyed
+/// while it waits: the handler would resume a frame that is gone, and a Promise
+/// knows no way to take a handler back.
 template <typename T>
 coroutines::PromiseAwaiter<T> operator co_await(Promise<T> promise) {
     return coroutines::PromiseAwaiter<T>(std::move(promise));

@@ -13,26 +13,32 @@ namespace coroutines {
 
 using callbacks::TimePoint;
 
-/// A waiter that knows where it stands in the SleepQueue, so that it can leave at any time.
+/// A waiter that knows where it stands in the SleepQueue, so that it can leave
+/// at any time.
 struct Sleeper : simulated::Waiter {
     static constexpr std::size_t nowhere = SIZE_MAX;
     std::size_t place = nowhere;
 };
 
-/// A binary heap: the sleeper that wakes first is on top; among equals, the one that came first.
-/// Putting one in, taking the first one out, and taking out any other one: O(log n) each.
+/// A binary heap: the sleeper that wakes first is on top; among equals, the one
+/// that came first. Putting one in, taking the first one out, and taking out
+/// any other one: O(log n) each.
 ///
-/// Chapter 07's queue is faster and cannot be used here: it moves its clock to the next wake time.
-/// The real clock moves by itself, and we can only ask how long the first one still has to sleep.
+/// Chapter 07's queue is faster and cannot be used here: it moves its clock to
+/// the next wake time. The real clock moves by itself, and we can only ask how
+/// long the first one still has to sleep.
 class SleepQueue {
 public:
     [[nodiscard]] bool empty() const { return heap_.empty(); }
     [[nodiscard]] std::size_t size() const { return heap_.size(); }
 
     /// When the first one wakes. Requires that there is one.
-    [[nodiscard]] TimePoint first_wake_time() const { return heap_.front().wake_at; }
+    [[nodiscard]] TimePoint first_wake_time() const {
+        return heap_.front().wake_at;
+    }
 
-    /// `sleeper` is not owned, and leaves before it is destroyed. Throws std::bad_alloc.
+    /// `sleeper` is not owned, and leaves before it is destroyed. Throws
+    /// std::bad_alloc.
     void push(Sleeper& sleeper, TimePoint wake_at) {
         const Entry entry{wake_at, next_order_++, &sleeper};
         heap_.push_back(entry);
@@ -52,23 +58,28 @@ public:
         if (hole == Sleeper::nowhere) return;
         const Entry last = heap_.back();
         heap_.pop_back();
-        if (hole == heap_.size()) return;  // it was the last one itself
-        // The last entry fills the hole: too late for the place, or too early, or just right.
+        // It was the last one itself
+        if (hole == heap_.size()) return;
+        // The last entry fills the hole: too late for the place, or too early,
+        // or just right.
         rise(sink(hole, last), last);
     }
 
 private:
     struct Entry {
         TimePoint wake_at;
-        std::uint64_t order;  // of arrival
+        // Of arrival
+        std::uint64_t order;
         Sleeper* sleeper;
 
         bool operator<(const Entry& other) const {
-            return wake_at != other.wake_at ? wake_at < other.wake_at : order < other.order;
+            return wake_at != other.wake_at ? wake_at < other.wake_at
+                                            : order < other.order;
         }
     };
 
-    /// Puts `entry` where the hole at `place` is, or above, so that its parent is before it.
+    /// Puts `entry` where the hole at `place` is, or above, so that its parent
+    /// is before it.
     void rise(std::size_t place, const Entry& entry) noexcept {
         while (place > 0 && entry < heap_[(place - 1) / 2]) {
             put(place, heap_[(place - 1) / 2]);
@@ -77,11 +88,13 @@ private:
         put(place, entry);
     }
 
-    /// Moves the hole at `place` down, to where no child is before `entry`. Returns where that is.
+    /// Moves the hole at `place` down, to where no child is before `entry`.
+    /// Returns where that is.
     std::size_t sink(std::size_t place, const Entry& entry) noexcept {
         while (true) {
             std::size_t child = 2 * place + 1;
-            if (child + 1 < heap_.size() && heap_[child + 1] < heap_[child]) ++child;
+            if (child + 1 < heap_.size() && heap_[child + 1] < heap_[child])
+                ++child;
             if (child >= heap_.size() || entry < heap_[child]) return place;
             put(place, heap_[child]);
             place = child;
@@ -93,7 +106,8 @@ private:
         entry.sleeper->place = place;
     }
 
-    std::vector<Entry> heap_;  // the children of entry i are the entries 2i + 1 and 2i + 2
+    // The children of entry i are the entries 2i + 1 and 2i + 2
+    std::vector<Entry> heap_;
     std::uint64_t next_order_ = 0;
 };
 

@@ -30,16 +30,18 @@ namespace coroutines {
 
 /// Owns a connected, non-blocking stream socket and its place on epoll's list.
 ///
-/// It is registered once, edge-triggered, for everything: the kernel tells when the socket becomes
-/// readable or writable, and never repeats it. So the socket remembers: it is taken for readable
-/// until a read has emptied it, and for writable until a write has filled it. A request that is
-/// answered at once costs epoll_wait, read and write, and nothing else.
+/// It is registered once, edge-triggered, for everything: the kernel tells when
+/// the socket becomes readable or writable, and never repeats it. So the socket
+/// remembers: it is taken for readable until a read has emptied it, and for
+/// writable until a write has filled it. A request that is answered at once
+/// costs epoll_wait, read and write, and nothing else.
 ///
-/// At most one coroutine reads and one writes at the same time. Destroyed while one of them waits,
-/// the socket lets it go on with ECANCELED.
+/// At most one coroutine reads and one writes at the same time. Destroyed while
+/// one of them waits, the socket lets it go on with ECANCELED.
 class Socket {
 public:
-    /// Takes over `descriptor`. Throws std::system_error (ENOSPC, ENOMEM: no more watches).
+    /// Takes over `descriptor`. Throws std::system_error (ENOSPC, ENOMEM: no
+    /// more watches).
     Socket(EventLoop& loop, common::Descriptor descriptor)
         : state_(std::make_unique<State>(loop, std::move(descriptor))) {}
 
@@ -48,20 +50,23 @@ public:
     class Read;
     class Write;
 
-    /// `co_await socket.read(buffer)` reads what there is, up to the size of `buffer`; 0 is the end
-    /// of input. `buffer` is not empty and must live until then. Throws std::system_error
-    /// (ECONNRESET...), and std::logic_error where another coroutine reads already. When it is
-    /// destroyed, it may have taken bytes that nobody gets now: all that can be done with the
-    /// connection is to close it.
+    /// `co_await socket.read(buffer)` reads what there is, up to the size of
+    /// `buffer`; 0 is the end of input. `buffer` is not empty and must live
+    /// until then. Throws std::system_error (ECONNRESET...), and
+    /// std::logic_error where another coroutine reads already. When it is
+    /// destroyed, it may have taken bytes that nobody gets now: all that can be
+    /// done with the connection is to close it.
     Read read(std::span<char> buffer);
 
-    /// `co_await socket.write_all(data)` goes on when the kernel has taken all of `data`, which
-    /// must live until then. Throws as read() does. When it is destroyed or throws, an unknown part
-    /// of `data` is on its way: all that can be done with the connection is to close it.
+    /// `co_await socket.write_all(data)` goes on when the kernel has taken all
+    /// of `data`, which must live until then. Throws as read() does. When it is
+    /// destroyed or throws, an unknown part of `data` is on its way: all that
+    /// can be done with the connection is to close it.
     Write write_all(std::span<const char> data);
 
-    /// When a byte last moved, in either direction, or when this was first asked. Before that
-    /// nobody keeps the time: asking a clock twice a request would cost more than the loop itself.
+    /// When a byte last moved, in either direction, or when this was first
+    /// asked. Before that nobody keeps the time: asking a clock twice a request
+    /// would cost more than the loop itself.
     TimePoint last_activity();
 
 private:
@@ -71,8 +76,10 @@ private:
     struct State : EventSource {
         State(EventLoop& owner, common::Descriptor taken)
             : loop(owner), descriptor(std::move(taken)) {
-            loop.epoll().add(descriptor.fd(), EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET,
-                             static_cast<EventSource*>(this));
+            loop.epoll().add(
+                descriptor.fd(),
+                EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET,
+                static_cast<EventSource*>(this));
         }
         ~State() override;
         State(const State&) = delete;
@@ -82,10 +89,14 @@ private:
 
         EventLoop& loop;
         common::Descriptor descriptor;
-        bool readable = true;      // not known to be empty
-        bool writable = true;      // not known to be full
-        bool exceptional = false;  // the end, an error or urgent data was announced: see Read
-        std::optional<TimePoint> last_activity;  // empty: nobody asked
+        // Not known to be empty
+        bool readable = true;
+        // Not known to be full
+        bool writable = true;
+        // The end, an error or urgent data was announced: see Read
+        bool exceptional = false;
+        // empty: nobody asked
+        std::optional<TimePoint> last_activity;
         Transfer* reader = nullptr;
         Transfer* writer = nullptr;
     };
@@ -93,10 +104,12 @@ private:
     std::unique_ptr<State> state_;
 };
 
-/// What reading and writing have in common: try; if the socket is not ready, wait and try again.
+/// What reading and writing have in common: try; if the socket is not ready,
+/// wait and try again.
 class Socket::Transfer : public Operation {
 public:
-    Transfer(State& state, Transfer* State::* side) : state_(&state), side_(side) {}
+    Transfer(State& state, Transfer* State::* side)
+        : state_(&state), side_(side) {}
     Transfer(const Transfer&) = delete;
     Transfer& operator=(const Transfer&) = delete;
 
@@ -107,30 +120,23 @@ public:
 
     [[nodiscard]] bool await_ready() {
         if (state_->*side_ != nullptr) {
-            throw std::logic_error("two coroutines wait for the same direction of a socket");
+            throw std::logic_error(
+                "two coroutines wait for the same direction of a socket");
         }
-        // EXERCISE BEGIN 08.1 a socket that coroutines wait for
-        // HINT Try first, wait only if you must. True from await_ready() means: it is done.
-        // HINT Three questions, in this order: is it worth a system call (is_ready), may we go on
-        // HINT+ without letting others run (may_go_on), and does it work (attempt)?
+        // EXERCISE 08.1
         return is_ready() && state_->loop.may_go_on() && attempt();
-        // EXERCISE END 08.1
+        // END 08.1
     }
 
     void await_suspend(std::coroutine_handle<> awaiting) noexcept {
-        // EXERCISE BEGIN 08.1 a socket that coroutines wait for
-        // HINT Leave word who is to be resumed (coroutine), and in the socket's place for this side
-        // HINT+ (state_->*side_) who waits. There are two reasons for being here.
-        // HINT Still ready: we were only not allowed to go on, and no event will come for what is
-        // HINT+ there already, so loop.try_later(). Otherwise wait_for_readiness().
         coroutine = awaiting;
         state_->*side_ = this;
-        if (is_ready()) {  // not tried: the coroutine has had its share of this turn
+        // Not tried: the coroutine has had its share of this turn
+        if (is_ready()) {
             state_->loop.try_later(*this);
         } else {
             wait_for_readiness();
         }
-        // EXERCISE END 08.1
     }
 
     bool attempt() noexcept override {
@@ -153,7 +159,8 @@ public:
     void on_closed() noexcept {
         stop_waiting();
         EventLoop& loop = std::exchange(state_, nullptr)->loop;
-        if (done_) return;  // its coroutine is about to be resumed
+        // Its coroutine is about to be resumed
+        if (done_) return;
         done_ = true;
         error_ = ECANCELED;
         leave();
@@ -164,13 +171,15 @@ protected:
     /// Whether it is worth a system call.
     [[nodiscard]] virtual bool is_ready() const noexcept = 0;
 
-    /// Does it, without waiting. False: not yet. True: done, or failed with an error for finish().
+    /// Does it, without waiting. False: not yet. True: done, or failed with an
+    /// error for finish().
     virtual bool transfer() noexcept = 0;
 
     /// What every await_resume() begins with.
     void finish(const char* what) {
         give_up_side();
-        if (error_ != 0) throw std::system_error(error_, std::generic_category(), what);
+        if (error_ != 0)
+            throw std::system_error(error_, std::generic_category(), what);
     }
 
     [[nodiscard]] State& state() const { return *state_; }
@@ -187,19 +196,23 @@ private:
     }
 
     void give_up_side() noexcept {
-        if (state_ != nullptr && state_->*side_ == this) state_->*side_ = nullptr;
+        if (state_ != nullptr && state_->*side_ == this)
+            state_->*side_ = nullptr;
     }
 
-    State* state_;  // null: the socket is gone
+    // null: the socket is gone
+    State* state_;
     Transfer* State::* side_;
-    bool waiting_ = false;  // for the kernel
+    // For the kernel
+    bool waiting_ = false;
     bool done_ = false;
     int error_ = 0;
 };
 
 class [[nodiscard]] Socket::Read : public Transfer {
 public:
-    Read(State& state, std::span<char> buffer) : Transfer(state, &State::reader), buffer_(buffer) {}
+    Read(State& state, std::span<char> buffer)
+        : Transfer(state, &State::reader), buffer_(buffer) {}
 
     /// The number of bytes; 0 at the end of input.
     std::size_t await_resume() {
@@ -208,19 +221,15 @@ public:
     }
 
 private:
-    [[nodiscard]] bool is_ready() const noexcept override { return state().readable; }
+    [[nodiscard]] bool is_ready() const noexcept override {
+        return state().readable;
+    }
 
     bool transfer() noexcept override {
-        // EXERCISE BEGIN 08.1 a socket that coroutines wait for
-        // HINT One read(2), again after EINTR. Four answers: some bytes, the end (0), not yet
-        // HINT+ (EAGAIN), an error. Which of them mean that the socket is empty?
-        // HINT EAGAIN: it is empty, so it is neither readable nor exceptional now; return false.
-        // HINT+ Another error: fail(errno), and true, since nothing is left to wait for.
-        // HINT Bytes: count_ and bytes_moved(). Where fewer came than there was room for, the
-        // HINT+ socket is empty too, unless it is exceptional: see the traps of edge triggering.
         ssize_t count = -1;
         do {
-            count = ::read(state().descriptor.fd(), buffer_.data(), buffer_.size());
+            count =
+                ::read(state().descriptor.fd(), buffer_.data(), buffer_.size());
         } while (count < 0 && errno == EINTR);
         if (count < 0 && errno == EAGAIN) {
             state().readable = false;
@@ -233,12 +242,13 @@ private:
         }
         count_ = static_cast<std::size_t>(count);
         bytes_moved();
-        // Less than there was room for: the socket is empty, and the read that would only say so
-        // (EAGAIN) can be saved. Not so at an urgent mark, where every read stops (RFC 6093), nor
-        // when the end was announced, which needs one more read and no other event comes for it.
-        if (count_ < buffer_.size() && !state().exceptional) state().readable = false;
+        // Less than there was room for: the socket is empty, and the read that
+        // would only say so (EAGAIN) can be saved. Not so at an urgent mark,
+        // where every read stops (RFC 6093), nor when the end was announced,
+        // which needs one more read and no other event comes for it.
+        if (count_ < buffer_.size() && !state().exceptional)
+            state().readable = false;
         return true;
-        // EXERCISE END 08.1
     }
 
     std::span<char> buffer_;
@@ -253,15 +263,14 @@ public:
     void await_resume() { finish("cannot write"); }
 
 private:
-    [[nodiscard]] bool is_ready() const noexcept override { return state().writable; }
+    [[nodiscard]] bool is_ready() const noexcept override {
+        return state().writable;
+    }
 
     bool transfer() noexcept override {
-        // EXERCISE BEGIN 08.1 a socket that coroutines wait for
-        // HINT Until rest_ is empty; each write(2) may take a part. EINTR and EAGAIN as in Read.
-        // HINT Where the kernel has no room you return false, and are called again with the same
-        // HINT+ rest_: keep in it what is still to be written.
         while (!rest_.empty()) {
-            const ssize_t count = ::write(state().descriptor.fd(), rest_.data(), rest_.size());
+            const ssize_t count =
+                ::write(state().descriptor.fd(), rest_.data(), rest_.size());
             if (count < 0 && errno == EINTR) continue;
             if (count < 0 && errno == EAGAIN) {
                 state().writable = false;
@@ -275,7 +284,6 @@ private:
             bytes_moved();
         }
         return true;
-        // EXERCISE END 08.1
     }
 
     std::span<const char> rest_;
@@ -287,13 +295,8 @@ inline Socket::State::~State() {
 }
 
 inline void Socket::State::happened(std::uint32_t events) noexcept {
-    // EXERCISE BEGIN 08.1 a socket that coroutines wait for
-    // HINT An edge comes once, whether somebody waits or not. Keep it in mind first, then wake.
-    // HINT EPOLLIN, or anything that says more than data, makes it readable; EPOLLOUT, EPOLLHUP and
-    // HINT+ EPOLLERR make it writable. EPOLLRDHUP, EPOLLHUP, EPOLLERR and EPOLLPRI: exceptional.
-    // HINT One event may be about both directions: two ifs, no else, and on_ready() for whoever
-    // HINT+ is there.
-    constexpr std::uint32_t more_than_data = EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI;
+    constexpr std::uint32_t more_than_data =
+        EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI;
     if ((events & more_than_data) != 0) exceptional = true;
     if ((events & (EPOLLIN | more_than_data)) != 0) {
         readable = true;
@@ -303,7 +306,6 @@ inline void Socket::State::happened(std::uint32_t events) noexcept {
         writable = true;
         if (writer != nullptr) writer->on_ready();
     }
-    // EXERCISE END 08.1
 }
 
 inline Socket::Read Socket::read(std::span<char> buffer) {
@@ -319,9 +321,9 @@ inline TimePoint Socket::last_activity() {
     return *state_->last_activity;
 }
 
-/// `co_await accept(loop, listener)` is the next client. What keeps it from being accepted (it
-/// left, no descriptor is free: see Listener, or the kernel watches no more) is waited out. Both
-/// must outlive the task.
+/// `co_await accept(loop, listener)` is the next client. What keeps it from
+/// being accepted (it left, no descriptor is free: see Listener, or the kernel
+/// watches no more) is waited out. Both must outlive the task.
 inline Task<Socket> accept(EventLoop& loop, common::Listener& listener) {
     Duration pause = listener.pause();
     while (true) {
@@ -331,7 +333,8 @@ inline Task<Socket> accept(EventLoop& loop, common::Listener& listener) {
             common::Descriptor client = listener.accept();
             if (client) co_return Socket(loop, std::move(client));
             pause = listener.pause();
-        } catch (const std::system_error& error) {  // epoll_ctl(2): the system's limit on watches
+        } catch (const std::system_error& error) {
+            // epoll_ctl(2): the system's limit on watches
             if (error.code() != std::errc::no_space_on_device &&
                 error.code() != std::errc::not_enough_memory) {
                 throw;
@@ -342,11 +345,14 @@ inline Task<Socket> accept(EventLoop& loop, common::Listener& listener) {
     }
 }
 
-/// `co_await connect(loop, port)` is a connection to 127.0.0.1:`port`. Throws std::system_error
-/// (ECONNREFUSED...). Without a time-out of its own: see with_timeout().
+/// `co_await connect(loop, port)` is a connection to 127.0.0.1:`port`. Throws
+/// std::system_error (ECONNREFUSED...). Without a time-out of its own: see
+/// with_timeout().
 inline Task<Socket> connect(EventLoop& loop, std::uint16_t port) {
-    const std::string what = "cannot connect to 127.0.0.1:" + std::to_string(port);
-    common::Descriptor descriptor(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    const std::string what =
+        "cannot connect to 127.0.0.1:" + std::to_string(port);
+    common::Descriptor descriptor(
+        ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     if (!descriptor) common::throw_errno(what);
     const int on = 1;
     ::setsockopt(descriptor.fd(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -357,14 +363,16 @@ inline Task<Socket> connect(EventLoop& loop, std::uint16_t port) {
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     auto* generic = reinterpret_cast<sockaddr*>(&address);
     if (::connect(descriptor.fd(), generic, sizeof address) == -1) {
-        // The handshake goes on by itself; when it is over the socket is writable, and SO_ERROR
-        // says how it ended (connect(2)). The same after EINTR.
+        // The handshake goes on by itself; when it is over the socket is
+        // writable, and SO_ERROR says how it ended (connect(2)). The same after
+        // EINTR.
         if (errno != EINPROGRESS && errno != EINTR) common::throw_errno(what);
         co_await loop.writable(descriptor.fd());
         int error = 0;
         socklen_t size = sizeof error;
         ::getsockopt(descriptor.fd(), SOL_SOCKET, SO_ERROR, &error, &size);
-        if (error != 0) throw std::system_error(error, std::generic_category(), what);
+        if (error != 0)
+            throw std::system_error(error, std::generic_category(), what);
     }
     co_return Socket(loop, std::move(descriptor));
 }

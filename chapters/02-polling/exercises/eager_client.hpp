@@ -1,4 +1,5 @@
-// Exercise 02.2: a client that is read from although it is still owed something. With a bound.
+// Exercise 02.2: a client that is read from although it is still owed
+// something. With a bound.
 #pragma once
 
 #include <unistd.h>
@@ -13,19 +14,24 @@
 
 namespace polling {
 
-/// Reads ahead: while the client is slow to take its answers, more of what it says is read already,
-/// and kept. That saves waiting where answers take time to make. What it costs is memory, and that
-/// must have a bound: a client that never reads must not be able to fill the server's.
+/// Reads ahead: while the client is slow to take its answers, more of what it
+/// says is read already, and kept. That saves waiting where answers take time
+/// to make. What it costs is memory, and that must have a bound: a client that
+/// never reads must not be able to fill the server's.
 class EagerClient {
 public:
     /// The most that is ever kept for one client, in bytes.
     static constexpr std::size_t most = 64 * 1024;
 
     /// Takes over `socket`: connected and non-blocking.
-    explicit EagerClient(common::Descriptor socket) : socket_(std::move(socket)) {}
+    explicit EagerClient(common::Descriptor socket)
+        : socket_(std::move(socket)) {}
 
-    /// Everything has been said, and everything was delivered; or the client is gone.
-    [[nodiscard]] bool finished() const { return gone_ || (ended_ && owed() == 0); }
+    /// Everything has been said, and everything was delivered; or the client is
+    /// gone.
+    [[nodiscard]] bool finished() const {
+        return gone_ || (ended_ && owed() == 0);
+    }
 
     /// How many bytes are still to be written.
     [[nodiscard]] std::size_t owed() const { return kept_.size() - sent_; }
@@ -41,31 +47,26 @@ public:
 
 private:
     void receive() {
-        // EXERCISE BEGIN 02.2 repair the buffer without a bound
-        // HINT Let a client send for ever and never read. What stops kept_ from growing?
-        // HINT Two places: read no more than there is room for (and not at all where there is
-        // HINT+ none), and let go of the bytes that have been sent.
-        // HINT std::min(sizeof block, most - kept_.size()) here; in send(), kept_.erase(0, sent_).
-        // BROKEN char block[16 * 1024];
-        // BROKEN const ssize_t count = ::read(socket_.fd(), block, sizeof block);
+        // EXERCISE 02.2
         char block[16 * 1024];
         const std::size_t room = std::min(sizeof block, most - kept_.size());
-        if (room == 0) return;  // back-pressure: TCP makes the client wait
+        // Back-pressure: TCP makes the client wait
+        if (room == 0) return;
         const ssize_t count = ::read(socket_.fd(), block, room);
-        // EXERCISE END 02.2
+        // END 02.2
         if (count < 0) return give_up_unless_transient();
         if (count == 0) ended_ = true;
         kept_.append(block, static_cast<std::size_t>(count));
     }
 
     void send() {
-        const ssize_t count = ::write(socket_.fd(), kept_.data() + sent_, owed());
+        const ssize_t count =
+            ::write(socket_.fd(), kept_.data() + sent_, owed());
         if (count < 0) return give_up_unless_transient();
         sent_ += static_cast<std::size_t>(count);
-        // EXERCISE BEGIN 02.2 repair the buffer without a bound
-        // BROKEN // sent_ says how far we are: nothing else to do
+        // EXERCISE 02.2
         kept_.erase(0, std::exchange(sent_, 0));
-        // EXERCISE END 02.2
+        // END 02.2
     }
 
     void give_up_unless_transient() {
@@ -73,10 +74,14 @@ private:
     }
 
     common::Descriptor socket_;
-    std::string kept_;      // what was read and is not yet let go of
-    std::size_t sent_ = 0;  // kept_[0, sent_) has been written
-    bool ended_ = false;    // end of input
-    bool gone_ = false;     // an error: nobody is there any more
+    // What was read and is not yet let go of
+    std::string kept_;
+    // Kept_[0, sent_) has been written
+    std::size_t sent_ = 0;
+    // End of input
+    bool ended_ = false;
+    // An error: nobody is there any more
+    bool gone_ = false;
 };
 
 }  // namespace polling

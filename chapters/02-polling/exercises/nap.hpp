@@ -6,27 +6,24 @@
 
 namespace polling {
 
-/// How long a polling server should sleep after each turn: the cheap cure for the burnt core. While
-/// bytes move it never sleeps; when they stop it naps, longer each time. The price is the delay of
-/// whoever speaks first, and a few wake-ups a second for nothing.
+/// How long a polling server should sleep after each turn: the cheap cure for
+/// the burnt core. While bytes move it never sleeps; when they stop it naps,
+/// longer each time. The price is the delay of whoever speaks first, and a few
+/// wake-ups a second for nothing.
 class Nap {
 public:
     static constexpr std::chrono::microseconds shortest{50};
     static constexpr std::chrono::microseconds longest{10'000};
 
-    /// To be asked after every turn. `moved` says whether the turn moved any byte. Returns how long
-    /// to sleep now: not at all if it did; otherwise `shortest` after the first turn without a
-    /// byte, twice as long after each further one, and never more than `longest`.
+    /// To be asked after every turn. `moved` says whether the turn moved any
+    /// byte. Returns how long to sleep now: not at all if it did; otherwise
+    /// `shortest` after the first turn without a byte, twice as long after each
+    /// further one, and never more than `longest`.
     std::chrono::microseconds after_turn(bool moved) {
-        // EXERCISE BEGIN 02.3 extend: ask less and less often
-        // HINT What has to be remembered from one turn to the next is one duration.
-        // HINT Moved: remember `shortest`, return zero. Otherwise return what is remembered, and
-        // HINT+ remember the double of it, but no more than `longest`.
         using std::chrono::microseconds;
         const microseconds now = moved ? microseconds(0) : next_;
         next_ = moved ? shortest : std::min(2 * next_, longest);
         return now;
-        // EXERCISE END 02.3
     }
 
 private:

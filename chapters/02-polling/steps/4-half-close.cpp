@@ -1,8 +1,9 @@
-// Step 02.4: the chapter's Client. "I have said everything" is not "I am gone", and nobody is
-// greedy.
+// Step 02.4: the chapter's Client. "I have said everything" is not "I am gone",
+// and nobody is greedy.
 //
-// Ann sends her line and says at once that no more will come (half-close): she still gets her
-// answer. Carl sends without end. Both are served one buffer a turn, so ann does not wait for carl.
+// Ann sends her line and says at once that no more will come (half-close): she
+// still gets her answer. Carl sends without end. Both are served one buffer a
+// turn, so ann does not wait for carl.
 #include <cstdio>
 #include <string>
 #include <utility>
@@ -16,7 +17,8 @@ int main() {
     people.emplace_back("carl", std::string(4'000'000, 'x'));
     people.emplace_back("ann", "hello\n");
     std::vector<polling::Client> clients;
-    for (steps::ScriptedClient& person : people) clients.emplace_back(person.take_server_side());
+    for (steps::ScriptedClient& person : people)
+        clients.emplace_back(person.take_server_side());
 
     int turn = 0;
     while (!clients.empty()) {

@@ -1,4 +1,5 @@
-// The other side of a conversation, for the steps: a client that plays its part a little at a time.
+// The other side of a conversation, for the steps: a client that plays its part
+// a little at a time.
 #pragma once
 
 #include <sys/socket.h>
@@ -16,16 +17,19 @@
 
 namespace steps {
 
-/// Both ends of one connection: the client's, which this class plays, and the server's.
-/// No call sleeps, so one thread can play several clients and the server by turns.
+/// Both ends of one connection: the client's, which this class plays, and the
+/// server's. No call sleeps, so one thread can play several clients and the
+/// server by turns.
 class ScriptedClient {
 public:
-    /// A client called `name` that is going to send `words` and wants to read them again.
+    /// A client called `name` that is going to send `words` and wants to read
+    /// them again.
     ScriptedClient(std::string name, std::string words)
         : name_(std::move(name)), words_(std::move(words)) {
         std::array<int, 2> ends{};
-        common::check(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends.data()),
-                      "cannot make a socket pair");
+        common::check(
+            socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends.data()),
+            "cannot make a socket pair");
         ours_ = common::Descriptor(ends[0]);
         theirs_ = common::Descriptor(ends[1]);
     }
@@ -43,8 +47,8 @@ public:
     /// Sends as much as the kernel takes now.
     void send_more() {
         if (has_sent_all()) return;
-        const ssize_t count =
-            send(ours_.fd(), words_.data() + sent_, words_.size() - sent_, MSG_NOSIGNAL);
+        const ssize_t count = send(ours_.fd(), words_.data() + sent_,
+                                   words_.size() - sent_, MSG_NOSIGNAL);
         if (count > 0) sent_ += static_cast<std::size_t>(count);
     }
 
@@ -57,7 +61,8 @@ public:
     bool receive_some() {
         std::array<char, 64 * 1024> buffer;
         const ssize_t count = read(ours_.fd(), buffer.data(), buffer.size());
-        if (count > 0) received_.append(buffer.data(), static_cast<std::size_t>(count));
+        if (count > 0)
+            received_.append(buffer.data(), static_cast<std::size_t>(count));
         return count > 0;
     }
 
@@ -70,9 +75,11 @@ public:
 
     /// "carl sent 4000000 bytes and got 4000000 back"
     void report() const {
-        std::printf("%-4s sent %7zu bytes, %7zu came back%s\n", name_.c_str(), sent_,
-                    received_.size(),
-                    received_ == words_.substr(0, sent_) ? "" : "  <-- not what was sent");
+        std::printf("%-4s sent %7zu bytes, %7zu came back%s\n", name_.c_str(),
+                    sent_, received_.size(),
+                    received_ == words_.substr(0, sent_)
+                        ? ""
+                        : "  <-- not what was sent");
     }
 
 private:

@@ -12,59 +12,54 @@
 
 namespace selecting {
 
-/// The same interface as Watch, so the server could use either. The wall at 1,024 is gone: poll()
-/// takes a list of {descriptor, what is asked, what is answered} instead of three sets of bits.
+/// The same interface as Watch, so the server could use either. The wall at
+/// 1,024 is gone: poll() takes a list of {descriptor, what is asked, what is
+/// answered} instead of three sets of bits.
 class PollWatch {
 public:
     /// Any number may be watched.
     static bool can_hold(int /*fd*/) { return true; }
 
-    /// Asks: could `fd` be read from without waiting? At most one question for each descriptor.
+    /// Asks: could `fd` be read from without waiting? At most one question for
+    /// each descriptor.
     void add_reader(int fd) { add(fd, POLLIN); }
 
     /// Asks: could `fd` be written to without waiting?
     void add_writer(int fd) { add(fd, POLLOUT); }
 
-    /// Sleeps until one of them is ready, or until the time-out is over (zero: there is none).
-    /// A signal ends it early, with nobody ready. Throws std::system_error.
+    /// Sleeps until one of them is ready, or until the time-out is over (zero:
+    /// there is none). A signal ends it early, with nobody ready. Throws
+    /// std::system_error.
     void wait(std::chrono::milliseconds timeout) {
-        // EXERCISE BEGIN 03.3 extend: the same by poll
-        // HINT poll(2) takes milliseconds, and means something else by 0 than wait() does.
-        // HINT Keep a std::vector<pollfd>. is_ready() should not search it: for n clients that is
-        // HINT+ n times n. Remember for each descriptor where its question stands.
-        // HINT An answer may be POLLHUP, POLLERR or POLLNVAL, which nobody asked for. They count as
-        // HINT+ ready: the next read or write says what it is. And after EINTR nobody is ready.
-        const int limit = timeout.count() > 0 ? static_cast<int>(timeout.count()) : -1;
+        const int limit =
+            timeout.count() > 0 ? static_cast<int>(timeout.count()) : -1;
         if (::poll(questions_.data(), questions_.size(), limit) >= 0) return;
         if (errno != EINTR) common::throw_errno("cannot wait for clients");
         for (pollfd& question : questions_) question.revents = 0;
-        // EXERCISE END 03.3
     }
 
     /// After wait(): can `fd` go on, in the direction that was asked about?
-    /// Closed by the other side, or broken, counts as ready: the next read or write says so.
+    /// Closed by the other side, or broken, counts as ready: the next read or
+    /// write says so.
     [[nodiscard]] bool is_ready(int fd) const {
-        // EXERCISE BEGIN 03.3 extend: the same by poll
         const auto number = static_cast<std::size_t>(fd);
         if (number >= place_.size() || place_[number] == nowhere) return false;
         return questions_[place_[number]].revents != 0;
-        // EXERCISE END 03.3
     }
 
 private:
     void add(int fd, short events) {
-        // EXERCISE BEGIN 03.3 extend: the same by poll
         const auto number = static_cast<std::size_t>(fd);
         if (number >= place_.size()) place_.resize(number + 1, nowhere);
         place_[number] = questions_.size();
         questions_.push_back({fd, events, 0});
-        // EXERCISE END 03.3
     }
 
     static constexpr std::size_t nowhere = static_cast<std::size_t>(-1);
 
     std::vector<pollfd> questions_;
-    std::vector<std::size_t> place_;  // by descriptor: where its question stands
+    // By descriptor: where its question stands
+    std::vector<std::size_t> place_;
 };
 
 }  // namespace selecting

@@ -11,23 +11,19 @@
 
 namespace epolling {
 
-/// Accepts every client that waits, and gives each to `welcome`, which owns it from then on.
+/// Accepts every client that waits, and gives each to `welcome`, which owns it
+/// from then on.
 ///
-/// Called when an edge was reported for `listener` (non-blocking, EPOLLIN | EPOLLET): "somebody has
-/// come". There is one edge for however many came together, and no other before somebody new comes.
-/// Returns when nobody waits any more. Throws std::system_error, also where there is no descriptor
-/// left (EMFILE): then somebody still waits, and the caller must come back.
-inline void accept_all(int listener, const std::function<void(common::Descriptor)>& welcome) {
-    // EXERCISE BEGIN 04.4 repair the listener that hears only the first
-    // HINT Three clients come while the server is busy. How many edges are there?
-    // HINT Accept until EAGAIN. But a client that left meanwhile (ECONNABORTED), or a signal
-    // HINT+ (EINTR), is no EAGAIN: behind it others wait.
-    // BROKEN common::Descriptor client(
-    // BROKEN     ::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    // BROKEN if (client) welcome(std::move(client));
+/// Called when an edge was reported for `listener` (non-blocking, EPOLLIN |
+/// EPOLLET): "somebody has come". There is one edge for however many came
+/// together, and no other before somebody new comes. Returns when nobody waits
+/// any more. Throws std::system_error, also where there is no descriptor left
+/// (EMFILE): then somebody still waits, and the caller must come back.
+inline void accept_all(int listener,
+                       const std::function<void(common::Descriptor)>& welcome) {
     while (true) {
-        common::Descriptor client(
-            ::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+        common::Descriptor client(::accept4(listener, nullptr, nullptr,
+                                            SOCK_CLOEXEC | SOCK_NONBLOCK));
         if (client) {
             welcome(std::move(client));
         } else if (errno == EAGAIN) {
@@ -36,7 +32,6 @@ inline void accept_all(int listener, const std::function<void(common::Descriptor
             common::throw_errno("cannot accept a client");
         }
     }
-    // EXERCISE END 04.4
 }
 
 }  // namespace epolling

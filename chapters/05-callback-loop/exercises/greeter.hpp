@@ -16,51 +16,45 @@
 
 namespace callbacks {
 
-/// Asks a client for its name, and greets it. Who has not said one in time is shown the door,
-/// however many bytes came meanwhile. After the greeting it only listens for the end (a chat would
-/// begin).
+/// Asks a client for its name, and greets it. Who has not said one in time is
+/// shown the door, however many bytes came meanwhile. After the greeting it
+/// only listens for the end (a chat would begin).
 ///
-/// `Loop` is EventLoop, or whatever else has its call_later, cancel, add_reader and remove_reader:
-/// the tests bring a loop that they wind by hand, so nothing else has to be written before this.
+/// `Loop` is EventLoop, or whatever else has its call_later, cancel, add_reader
+/// and remove_reader: the tests bring a loop that they wind by hand, so nothing
+/// else has to be written before this.
 template <class Loop>
 class Greeter {
 public:
-    /// So much is read at a time, in bytes; a name that has got as long as this is taken as it is.
+    /// So much is read at a time, in bytes; a name that has got as long as this
+    /// is taken as it is.
     static constexpr std::size_t longest = 64;
 
-    /// Takes over `socket`: connected and non-blocking. Asks at once. `on_finished` is called once,
-    /// when the client has gone or was shown the door, and may destroy the greeter, as its owner
-    /// does. `loop` is not owned.
-    Greeter(Loop& loop, common::Descriptor socket, Duration patience, Callback on_finished)
-        : loop_(loop), socket_(std::move(socket)), on_finished_(std::move(on_finished)) {
+    /// Takes over `socket`: connected and non-blocking. Asks at once.
+    /// `on_finished` is called once, when the client has gone or was shown the
+    /// door, and may destroy the greeter, as its owner does. `loop` is not
+    /// owned.
+    Greeter(Loop& loop, common::Descriptor socket, Duration patience,
+            Callback on_finished)
+        : loop_(loop),
+          socket_(std::move(socket)),
+          on_finished_(std::move(on_finished)) {
         say("name?\n");
         loop_.add_reader(fd(), [this] { listen(); });
-        // EXERCISE BEGIN 05.4 repair the deadline that outlives its client
-        // HINT Somebody leaves before the deadline. Who holds this callback then, and whose is the
-        // HINT+ number in it when the next client has come?
-        // HINT "`this` may be gone, so capture the number" only hides it: the number has a new
-        // HINT+ owner. The deadline itself must not outlive its client. What cancels a timer?
-        // HINT Keep what call_later() returns in deadline_, and cancel it in two places: when the
-        // HINT+ name has come in time, and in the destructor. Then `this` is no danger any more.
-        // BROKEN // The number, and not `this`: the greeter may be gone by then.
-        // BROKEN loop_.call_later(patience, [fd = fd()] {
-        // BROKEN     ::send(fd, "too late\n", 9, MSG_NOSIGNAL);
-        // BROKEN     ::shutdown(fd, SHUT_RDWR);  // listen() hears of it, and finishes
-        // BROKEN });
+        // EXERCISE 05.4
         deadline_ = loop_.call_later(patience, [this] {
             say("too late\n");
             finish();
         });
-        // EXERCISE END 05.4
+        // END 05.4
     }
 
     /// Can be destroyed in any state: nothing is going to call it then.
     ~Greeter() {
         loop_.remove_reader(fd());
-        // EXERCISE BEGIN 05.4 repair the deadline that outlives its client
-        // BROKEN
+        // EXERCISE 05.4
         loop_.cancel(deadline_);
-        // EXERCISE END 05.4
+        // END 05.4
     }
 
     Greeter(const Greeter&) = delete;
@@ -81,20 +75,23 @@ private:
 
     void greet(const std::string& name) {
         greeted_ = true;
-        // EXERCISE BEGIN 05.4 repair the deadline that outlives its client
-        // BROKEN
+        // EXERCISE 05.4
         loop_.cancel(deadline_);
-        // EXERCISE END 05.4
+        // END 05.4
         say("hello " + name + "\n");
     }
 
-    /// Two short lines, and the socket's buffer was empty: the kernel takes all of it, or nobody is
-    /// there any more, which the next read says.
-    void say(std::string_view text) { ::send(fd(), text.data(), text.size(), MSG_NOSIGNAL); }
+    /// Two short lines, and the socket's buffer was empty: the kernel takes all
+    /// of it, or nobody is there any more, which the next read says.
+    void say(std::string_view text) {
+        ::send(fd(), text.data(), text.size(), MSG_NOSIGNAL);
+    }
 
-    /// Must be the last thing that a callback does: afterwards there is no greeter any more.
+    /// Must be the last thing that a callback does: afterwards there is no
+    /// greeter any more.
     void finish() {
-        const Callback on_finished = std::move(on_finished_);  // goes with the greeter
+        // Goes with the greeter
+        const Callback on_finished = std::move(on_finished_);
         on_finished();
     }
 
@@ -103,7 +100,8 @@ private:
     Loop& loop_;
     common::Descriptor socket_;
     Callback on_finished_;
-    std::string name_;  // what has come of it
+    // What has come of it
+    std::string name_;
     bool greeted_ = false;
     Timer deadline_;
 };

@@ -8,29 +8,24 @@
 
 namespace callbacks {
 
-/// Calls back at fixed times: one period after it was made, two, three, and so on, whatever the
-/// callbacks take. For a clock on the wall, or for whoever samples something.
+/// Calls back at fixed times: one period after it was made, two, three, and so
+/// on, whatever the callbacks take. For a clock on the wall, or for whoever
+/// samples something.
 ///
-/// A call may be late, when another callback or the last call has held the loop up; it is never
-/// early. What was missed is not made up for: the late call counts for all of it, and the next one
-/// is at the first of the fixed times that is still to come.
+/// A call may be late, when another callback or the last call has held the loop
+/// up; it is never early. What was missed is not made up for: the late call
+/// counts for all of it, and the next one is at the first of the fixed times
+/// that is still to come.
 class RepeatingTimer {
 public:
-    /// Begins at once. `loop` is not owned; `period` is more than zero. `callback` may cancel or
-    /// destroy this timer. What it throws leaves the loop's run(); the calls go on all the same.
-    RepeatingTimer(EventLoop& loop, Duration period, Callback callback) : loop_(loop) {
-        // EXERCISE BEGIN 05.3 extend: a timer that repeats
-        // HINT A timer of the loop fires once: then set the next one. For which time, so that what
-        // HINT+ the callback took does not add up?
-        // HINT Set the next one before you call the callback. Then it can be cancelled from inside,
-        // HINT+ and an exception changes nothing.
-        // HINT The next is at due + (missed + 1) * period; missed is (now - due) / period.
-        // HINT The callback may destroy this object, and itself with it, while it runs. A
-        // HINT+ std::shared_ptr<Callback>, and a copy of it for as long as it runs.
+    /// Begins at once. `loop` is not owned; `period` is more than zero.
+    /// `callback` may cancel or destroy this timer. What it throws leaves the
+    /// loop's run(); the calls go on all the same.
+    RepeatingTimer(EventLoop& loop, Duration period, Callback callback)
+        : loop_(loop) {
         period_ = period;
         callback_ = std::make_shared<Callback>(std::move(callback));
         set(loop_.now() + period_);
-        // EXERCISE END 05.3
     }
 
     ~RepeatingTimer() { cancel(); }
@@ -38,19 +33,17 @@ public:
     RepeatingTimer(const RepeatingTimer&) = delete;
     RepeatingTimer& operator=(const RepeatingTimer&) = delete;
 
-    /// No call from now on. Lets go of the callback: what it owned is gone at once, or, called from
-    /// inside, as soon as it has returned. Harmless the second time.
+    /// No call from now on. Lets go of the callback: what it owned is gone at
+    /// once, or, called from inside, as soon as it has returned. Harmless the
+    /// second time.
     void cancel() {
-        // EXERCISE BEGIN 05.3 extend: a timer that repeats
         loop_.cancel(timer_);
         callback_.reset();
-        // EXERCISE END 05.3
     }
 
 private:
     EventLoop& loop_;
-    // EXERCISE BEGIN 05.3 extend: a timer that repeats
-    // STUB // What else it has to remember, and to do, is yours to say.
+    // EXERCISE 05.3
     void set(TimePoint due) {
         timer_ = loop_.call_at(due, [this, due] { tick(due); });
     }
@@ -59,14 +52,15 @@ private:
         // The next one first: then the callback may cancel it, or throw.
         const auto missed = (loop_.now() - due) / period_;
         set(due + (missed + 1) * period_);
-        const auto callback = callback_;  // it may destroy this object, but not itself
+        // It may destroy this object, but not itself
+        const auto callback = callback_;
         (*callback)();
     }
 
     Duration period_{};
     std::shared_ptr<Callback> callback_;
     Timer timer_;
-    // EXERCISE END 05.3
+    // END 05.3
 };
 
 }  // namespace callbacks

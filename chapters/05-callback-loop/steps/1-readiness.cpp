@@ -1,8 +1,9 @@
-// Step 05.1: the loop turned inside out. It knows descriptors and callbacks, and nothing about what
-// they are for.
+// Step 05.1: the loop turned inside out. It knows descriptors and callbacks,
+// and nothing about what they are for.
 //
-// Two pipes and two readers. It works, as long as nobody is replaced in the middle of a batch: the
-// loop finds a callback by the *number* of its descriptor, and numbers are used again.
+// Two pipes and two readers. It works, as long as nobody is replaced in the
+// middle of a batch: the loop finds a callback by the *number* of its
+// descriptor, and numbers are used again.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -37,12 +38,14 @@ public:
     void run() {
         while (!readers_.empty()) {
             std::vector<int> ready;
-            for (const epoll_event& event : epoll_.wait(std::chrono::milliseconds(-1))) {
+            for (const epoll_event& event :
+                 epoll_.wait(std::chrono::milliseconds(-1))) {
                 ready.push_back(static_cast<const Reader*>(event.data.ptr)->fd);
             }
             for (const int fd : ready) {
                 const auto found = readers_.find(fd);
-                if (found == readers_.end()) continue;  // removed by a callback of this batch
+                // Removed by a callback of this batch
+                if (found == readers_.end()) continue;
                 const std::function<void()> callback = found->second.callback;
                 callback();
             }
@@ -71,8 +74,9 @@ Pipe make_pipe() {
 }
 
 void say(const Pipe& pipe, const std::string& text) {
-    common::check(static_cast<int>(write(pipe.write_end.fd(), text.data(), text.size())),
-                  "cannot write");
+    common::check(
+        static_cast<int>(write(pipe.write_end.fd(), text.data(), text.size())),
+        "cannot write");
 }
 
 /// A reader's callback: takes what is there and stops listening.
@@ -82,7 +86,8 @@ void hear(Loop& loop, const char* name, const Pipe& pipe) {
     if (count < 0) {
         std::printf("%-4s is called, and there is nothing to read\n", name);
     } else {
-        std::printf("%-4s hears: %.*s\n", name, static_cast<int>(count), text.data());
+        std::printf("%-4s hears: %.*s\n", name, static_cast<int>(count),
+                    text.data());
     }
     loop.remove_reader(pipe.read_end.fd());
 }
@@ -99,8 +104,9 @@ int main() {
     say(bob, "good evening");
     loop.run();
 
-    // Both have something to read, so both stand in one batch. Ann, called first, sends bob away;
-    // carl takes his place, and gets the lowest free number: bob's.
+    // Both have something to read, so both stand in one batch. Ann, called
+    // first, sends bob away; carl takes his place, and gets the lowest free
+    // number: bob's.
     Pipe carl;
     loop.add_reader(ann.read_end.fd(), [&] {
         hear(loop, "ann", ann);

@@ -1,8 +1,9 @@
-// Step 05.2: time. No thread, no signal and no system call: the wait that is there already gets an
-// end.
+// Step 05.2: time. No thread, no signal and no system call: the wait that is
+// there already gets an end.
 //
-// Two clocks that tick every 100 ms, with callbacks that take 10 ms. One sets its next tick "in
-// 100 ms", the other "100 ms after the last one was due". Only one of them keeps time.
+// Two clocks that tick every 100 ms, with callbacks that take 10 ms. One sets
+// its next tick "in 100 ms", the other "100 ms after the last one was due".
+// Only one of them keeps time.
 #include <chrono>
 #include <cstdio>
 #include <functional>
@@ -21,13 +22,17 @@ using namespace std::chrono_literals;
 int main() {
     const SteadyClock clock;
     TimerQueue timers;
-    epolling::Epoll epoll;  // nobody is watched here, but this is where the loop sleeps
+    // Nobody is watched here, but this is where the loop sleeps
+    epolling::Epoll epoll;
 
     const TimePoint start = clock.now();
     const auto tick = [&](const char* name) {
-        const auto time = std::chrono::round<std::chrono::milliseconds>(clock.now() - start);
-        std::printf("%-8s %4lld ms\n", name, static_cast<long long>(time.count()));
-        std::this_thread::sleep_for(10ms);  // some work
+        const auto time =
+            std::chrono::round<std::chrono::milliseconds>(clock.now() - start);
+        std::printf("%-8s %4lld ms\n", name,
+                    static_cast<long long>(time.count()));
+        // Some work
+        std::this_thread::sleep_for(10ms);
     };
 
     std::function<void()> drifting = [&] {
@@ -40,12 +45,14 @@ int main() {
     };
     timers.set(start + 30ms, drifting);
     timers.set(start + 100ms, [&] { steady(start + 100ms); });
-    const Timer never = timers.set(start + 250ms, [] { std::printf("this was cancelled\n"); });
+    const Timer never =
+        timers.set(start + 250ms, [] { std::printf("this was cancelled\n"); });
     timers.set(start + 150ms, [&] { timers.cancel(never); });
     timers.set(start + 450ms, [&] { timers.cancel_all(); });
 
     while (!timers.empty()) {
         epoll.wait(clock.sleep_until(timers.next_due()));
-        timers.fire(clock.now(), [](const std::function<void()>& callback) { callback(); });
+        timers.fire(clock.now(),
+                    [](const std::function<void()>& callback) { callback(); });
     }
 }

@@ -1,9 +1,10 @@
-// Step 05.3: "not now, but soon". The queue gives a callback a place to put the rest of its work,
-// and the turn of the loop its three phases.
+// Step 05.3: "not now, but soon". The queue gives a callback a place to put the
+// rest of its work, and the turn of the loop its three phases.
 //
-// Three who would like to run for ever: a task, a timer with no delay, and a reader who throws a
-// ball to itself. Everyone has the same share, since timers and readers stop at what there was when
-// their phase began, and tasks at what was queued when the turn began.
+// Three who would like to run for ever: a task, a timer with no delay, and a
+// reader who throws a ball to itself. Everyone has the same share, since timers
+// and readers stop at what there was when their phase began, and tasks at what
+// was queued when the turn began.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -27,19 +28,23 @@ int main() {
     const common::Descriptor read_end(ends[0]);
     const common::Descriptor write_end(ends[1]);
     const auto throw_ball = [&] {
-        common::check(static_cast<int>(write(write_end.fd(), "o", 1)), "cannot write");
+        common::check(static_cast<int>(write(write_end.fd(), "o", 1)),
+                      "cannot write");
     };
     throw_ball();
-    loop.call_soon([&] { std::printf("turn 1: a task, queued before the loop ran\n"); });
+    loop.call_soon(
+        [&] { std::printf("turn 1: a task, queued before the loop ran\n"); });
     loop.add_reader(read_end.fd(), [&] {
         std::printf("turn 1: a reader\n");
         loop.remove_reader(read_end.fd());
-        loop.call_soon([] { std::printf("turn 2: a task, queued by the reader\n"); });
+        loop.call_soon(
+            [] { std::printf("turn 2: a task, queued by the reader\n"); });
     });
     loop.call_later(std::chrono::seconds(0), [&] {
         std::printf("turn 1: a timer\n");
-        loop.call_later(std::chrono::seconds(0),
-                        [] { std::printf("turn 2: a timer, set by the timer\n"); });
+        loop.call_later(std::chrono::seconds(0), [] {
+            std::printf("turn 2: a timer, set by the timer\n");
+        });
     });
     loop.run();
 
@@ -63,5 +68,6 @@ int main() {
         if (++catches == 1000) loop.stop();
     });
     loop.run();
-    std::printf("after 1000 turns: %d timers, %d catches, %d tasks\n", timers, catches, tasks);
+    std::printf("after 1000 turns: %d timers, %d catches, %d tasks\n", timers,
+                catches, tasks);
 }

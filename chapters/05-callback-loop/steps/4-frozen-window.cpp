@@ -1,8 +1,9 @@
 // Step 05.4: what an event loop cannot bear: a callback that takes its time.
 //
-// The oldest event loop that everybody has met is the one behind a window: get an event, process
-// it, again. Here the window is painted every 50 ms, and somebody clicks on "save", which takes
-// 300 ms. While that is processed no other event is, and the window is frozen.
+// The oldest event loop that everybody has met is the one behind a window: get
+// an event, process it, again. Here the window is painted every 50 ms, and
+// somebody clicks on "save", which takes 300 ms. While that is processed no
+// other event is, and the window is frozen.
 #include <chrono>
 #include <cstdio>
 #include <deque>
@@ -36,7 +37,8 @@ std::deque<std::pair<milliseconds, Event>> script() {
 }
 
 void save() {
-    std::this_thread::sleep_for(300ms);  // a slow disk
+    // A slow disk
+    std::this_thread::sleep_for(300ms);
 }
 
 /// Remembers when it was painted.
@@ -47,12 +49,15 @@ public:
         const auto column = static_cast<std::size_t>(now / 12500us);
         if (column < picture_.size()) picture_[column] = '#';
     }
-    void show(const char* title) const { std::printf("%-13s%s\n", title, picture_.c_str()); }
+    void show(const char* title) const {
+        std::printf("%-13s%s\n", title, picture_.c_str());
+    }
     [[nodiscard]] callbacks::TimePoint start() const { return start_; }
 
 private:
     callbacks::TimePoint start_ = std::chrono::steady_clock::now();
-    std::string picture_ = std::string(56, '.');  // 12.5 ms a column
+    // 12.5 ms a column
+    std::string picture_ = std::string(56, '.');
 };
 
 }  // namespace
@@ -61,7 +66,8 @@ int main() {
     {
         Window window;
         auto events = script();
-        const auto get_event = [&] {  // sleeps until there is one
+        // Sleeps until there is one
+        const auto get_event = [&] {
             const auto [time, event] = events.front();
             events.pop_front();
             std::this_thread::sleep_until(window.start() + time);
@@ -88,11 +94,14 @@ int main() {
         });
         Window window;
         for (const auto& [time, event] : script()) {
-            if (event == Event::paint) loop.call_at(window.start() + time, [&] { window.paint(); });
+            if (event == Event::paint)
+                loop.call_at(window.start() + time, [&] { window.paint(); });
             if (event != Event::click) continue;
             loop.call_at(window.start() + time, [&] {
                 if (with_worker) {
-                    worker.run(save, [](const std::future<void>&) { std::printf("saved\n"); });
+                    worker.run(save, [](const std::future<void>&) {
+                        std::printf("saved\n");
+                    });
                 } else {
                     save();
                 }

@@ -1,6 +1,8 @@
-// Step 06.1: a value that is not there yet. One end settles it, the other says what happens then.
+// Step 06.1: a value that is not there yet. One end settles it, the other says
+// what happens then.
 //
-// No loop and no kernel: a promise needs only a queue in which its handlers wait for their turn.
+// No loop and no kernel: a promise needs only a queue in which its handlers
+// wait for their turn.
 #include <cstdio>
 
 #include "chapters/06-promises/promise.hpp"

@@ -1,4 +1,5 @@
-// Step 06.2: a handler that returns a promise, and errors that travel along the chain.
+// Step 06.2: a handler that returns a promise, and errors that travel along the
+// chain.
 #include <cstdio>
 #include <exception>
 #include <stdexcept>
@@ -10,17 +11,23 @@ using promises::Deferred;
 using promises::JobQueue;
 
 int main() {
-    std::setvbuf(stdout, nullptr, _IOLBF, 0);  // in order with what goes to stderr
+    // In order with what goes to stderr
+    std::setvbuf(stdout, nullptr, _IOLBF, 0);
     JobQueue jobs;
-    const Deferred<std::string> name(jobs);  // two answers that are still to come
+    // Two answers that are still to come
+    const Deferred<std::string> name(jobs);
     const Deferred<std::string> greeting(jobs);
 
     name.promise()
         .then([&](const std::string& text) {
-            std::printf("1: the name is %s, now for the greeting\n", text.c_str());
-            return greeting.promise();  // adopted: the chain goes on when this one is settled
+            std::printf("1: the name is %s, now for the greeting\n",
+                        text.c_str());
+            // adopted: the chain goes on when this one is settled
+            return greeting.promise();
         })
-        .then([](const std::string& text) { std::printf("2: %s\n", text.c_str()); })
+        .then([](const std::string& text) {
+            std::printf("2: %s\n", text.c_str());
+        })
         .then([] {
             std::puts("3: and now something fails");
             throw std::runtime_error("the disk is full");

@@ -15,11 +15,13 @@ int main() {
     const Deferred<int> a(jobs);
     const Deferred<int> b(jobs);
     const Deferred<int> c(jobs);
-    const std::vector<Promise<int>> three{a.promise(), b.promise(), c.promise()};
+    const std::vector<Promise<int>> three{a.promise(), b.promise(),
+                                          c.promise()};
 
     const auto failed = [](const char* who) {
         return [who](const std::exception_ptr& error) {
-            std::printf("  %-12s failed: %s\n", who, promises::message(error).c_str());
+            std::printf("  %-12s failed: %s\n", who,
+                        promises::message(error).c_str());
         };
     };
     promises::all(jobs, three)
@@ -31,15 +33,18 @@ int main() {
     promises::all_settled(jobs, three).then([](const auto& outcomes) {
         std::string text;
         for (const auto& outcome : outcomes) {
-            text += outcome.value ? " " + std::to_string(*outcome.value)
-                                  : " (" + promises::message(outcome.error) + ")";
+            text += outcome.value
+                        ? " " + std::to_string(*outcome.value)
+                        : " (" + promises::message(outcome.error) + ")";
         }
         std::printf("  %-12s%s\n", "all_settled", text.c_str());
     });
     promises::any(jobs, three)
-        .then([](int n) { std::printf("  %-12s %d\n", "any", n); }, failed("any"));
+        .then([](int n) { std::printf("  %-12s %d\n", "any", n); },
+              failed("any"));
     promises::race(jobs, three)
-        .then([](int n) { std::printf("  %-12s %d\n", "race", n); }, failed("race"));
+        .then([](int n) { std::printf("  %-12s %d\n", "race", n); },
+              failed("race"));
 
     std::puts("c fails");
     c.reject(std::runtime_error("no connection"));

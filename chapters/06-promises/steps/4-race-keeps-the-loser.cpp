@@ -1,4 +1,5 @@
-// Step 06.4: promises of I/O, a time-out as a race, and what a race does not do: stop the loser.
+// Step 06.4: promises of I/O, a time-out as a race, and what a race does not
+// do: stop the loser.
 //
 // The clock is chapter 05's simulated one: 60 seconds pass in no time.
 #include <sys/socket.h>
@@ -24,25 +25,29 @@ int main() {
     promises::Io io(clock);
 
     std::array<int, 2> ends{};
-    common::check(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends.data()),
-                  "cannot make a socket pair");
+    common::check(
+        socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends.data()),
+        "cannot make a socket pair");
     promises::Socket socket(io, common::Descriptor(ends[0]));
     const common::Descriptor peer(ends[1]);
     std::array<char, 100> buffer{};
 
     const auto say = [&](const char* what) {
-        std::printf("%2d s: %s; still waiting: %zu\n", static_cast<int>((clock.now() - start) / 1s),
-                    what, io.waiting);
+        std::printf("%2d s: %s; still waiting: %zu\n",
+                    static_cast<int>((clock.now() - start) / 1s), what,
+                    io.waiting);
     };
 
     // Three lines, each of which has 60 seconds to come. Each comes after one.
     const auto line_or_timeout = [&] {
         io.loop.call_later(1s, [&] {
-            common::check(static_cast<int>(write(peer.fd(), "line\n", 5)), "cannot write");
+            common::check(static_cast<int>(write(peer.fd(), "line\n", 5)),
+                          "cannot write");
         });
-        return promises::race(io.jobs,
-                              std::vector{socket.read_some(buffer).then([](std::size_t) {}),
-                                          promises::sleep(io, 60s)});
+        return promises::race(
+            io.jobs,
+            std::vector{socket.read_some(buffer).then([](std::size_t) {}),
+                        promises::sleep(io, 60s)});
     };
     line_or_timeout()
         .then([&] { say("the first line won its race"); })

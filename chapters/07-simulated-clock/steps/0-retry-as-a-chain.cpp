@@ -1,4 +1,5 @@
-// Step 07.0: a retry loop in chapter 06's promises. Where is the loop? Step 07.5 writes it again.
+// Step 07.0: a retry loop in chapter 06's promises. Where is the loop? Step
+// 07.5 writes it again.
 #include <cstdio>
 #include <exception>
 #include <stdexcept>
@@ -12,7 +13,8 @@ using promises::Promise;
 
 /// Answers at the third attempt.
 Promise<int> ask(JobQueue& jobs, int attempt) {
-    if (attempt < 3) return promises::rejected<int>(jobs, std::runtime_error("no answer"));
+    if (attempt < 3)
+        return promises::rejected<int>(jobs, std::runtime_error("no answer"));
     return promises::resolved(jobs, 42);
 }
 
@@ -22,18 +24,21 @@ Promise<void> pause(JobQueue& jobs, int /*duration*/) {
 }
 
 Promise<int> ask_patiently(JobQueue& jobs, int attempt = 1) {
-    return ask(jobs, attempt).catch_error([&jobs, attempt](const std::exception_ptr& error) {
-        std::printf("attempt %d: %s\n", attempt, promises::message(error).c_str());
-        return pause(jobs, 5 * attempt).then([&jobs, attempt] {
-            return ask_patiently(jobs, attempt + 1);
+    return ask(jobs, attempt)
+        .catch_error([&jobs, attempt](const std::exception_ptr& error) {
+            std::printf("attempt %d: %s\n", attempt,
+                        promises::message(error).c_str());
+            return pause(jobs, 5 * attempt).then([&jobs, attempt] {
+                return ask_patiently(jobs, attempt + 1);
+            });
         });
-    });
 }
 
 }  // namespace
 
 int main() {
     JobQueue jobs;
-    ask_patiently(jobs).then([](int answer) { std::printf("the answer: %d\n", answer); });
+    ask_patiently(jobs).then(
+        [](int answer) { std::printf("the answer: %d\n", answer); });
     jobs.run();
 }

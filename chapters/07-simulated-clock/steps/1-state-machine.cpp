@@ -1,20 +1,29 @@
 // Step 07.1: a function that can stop in the middle, written by hand.
 //
-// What Task1 should do reads like this, if only a function could sleep without stopping everybody:
+// What Task1 should do reads like this, if only a function could sleep without
+// stopping everybody:
 //
-//     print("Task1 started"); sleep(2); print("Task1 resumed"); sleep(3); print("Task1 finished");
+//     print("Task1 started"); sleep(2); print("Task1 resumed"); sleep(3);
+//     print("Task1 finished");
 //
-// A function loses its variables and its place when it returns. So both move into an object, and
-// what stood between two sleeps becomes one case of a switch.
+// A function loses its variables and its place when it returns. So both move
+// into an object, and what stood between two sleeps becomes one case of a
+// switch.
 #include <cstdio>
 
 namespace {
 
 class Task1 {
 public:
-    enum class State { at_start, after_first_sleep, after_second_sleep, finished };
+    enum class State {
+        at_start,
+        after_first_sleep,
+        after_second_sleep,
+        finished
+    };
 
-    /// Goes on from where it stopped, up to the next sleep. Returns how long that is (0: none).
+    /// Goes on from where it stopped, up to the next sleep. Returns how long
+    /// that is (0: none).
     int resume() {
         switch (state_) {
             case State::at_start:
@@ -40,17 +49,21 @@ public:
     [[nodiscard]] bool done() const { return state_ == State::finished; }
 
 private:
-    State state_ = State::at_start;  // its place
-    int naps_ = 0;                   // its variables
+    // Its place
+    State state_ = State::at_start;
+    // Its variables
+    int naps_ = 0;
 };
 
 }  // namespace
 
 int main() {
-    Task1 task;  // nothing has run yet
+    // Nothing has run yet
+    Task1 task;
     while (!task.done()) {
         const int delay = task.resume();
-        std::printf("    main is in control, Task1 wants to sleep for %d\n", delay);
+        std::printf("    main is in control, Task1 wants to sleep for %d\n",
+                    delay);
     }
     std::printf("All of Task1 fits into %zu bytes.\n", sizeof task);
 }

@@ -1,18 +1,22 @@
-// Step 07.2: the same function as a coroutine. The compiler writes the state machine.
+// Step 07.2: the same function as a coroutine. The compiler writes the state
+// machine.
 //
-// A function with co_await, co_yield or co_return in it is a coroutine. Calling it makes a frame on
-// the heap: the arguments, the variables, the place, and a promise_type, through which the
-// coroutine and its caller talk. (It has nothing to do with chapter 06's Promise but the name.)
+// A function with co_await, co_yield or co_return in it is a coroutine. Calling
+// it makes a frame on the heap: the arguments, the variables, the place, and a
+// promise_type, through which the coroutine and its caller talk. (It has
+// nothing to do with chapter 06's Promise but the name.)
 #include <coroutine>
 #include <cstdio>
 #include <exception>
 
 namespace {
 
-/// What the caller gets. The compiler looks for Task::promise_type and calls its functions.
+/// What the caller gets. The compiler looks for Task::promise_type and calls
+/// its functions.
 struct Task {
     struct promise_type {
-        int delay = 0;  // what the coroutine yielded last
+        // What the coroutine yielded last
+        int delay = 0;
 
         /// Called first, before the body runs: makes what the caller gets.
         Task get_return_object() {
@@ -20,19 +24,21 @@ struct Task {
         }
         /// Before the body: stop. The caller decides when to start.
         std::suspend_always initial_suspend() { return {}; }
-        /// `co_yield 2` is `co_await promise.yield_value(2)`: remember the 2, and stop.
+        /// `co_yield 2` is `co_await promise.yield_value(2)`: remember the 2,
+        /// and stop.
         std::suspend_always yield_value(int value) {
             delay = value;
             return {};
         }
         void return_void() { delay = 0; }
         void unhandled_exception() { std::terminate(); }
-        /// After the body: stop once more. If it did not, the frame would be gone, and done() below
-        /// would read what is not there any more.
+        /// After the body: stop once more. If it did not, the frame would be
+        /// gone, and done() below would read what is not there any more.
         std::suspend_always final_suspend() noexcept { return {}; }
     };
 
-    std::coroutine_handle<promise_type> handle;  // a pointer to the frame, no more: owns nothing
+    // A pointer to the frame, no more: owns nothing
+    std::coroutine_handle<promise_type> handle;
 };
 
 Task task1() {
@@ -49,11 +55,13 @@ Task task1() {
 }  // namespace
 
 int main() {
-    const Task task = task1();  // nothing has run yet
+    // Nothing has run yet
+    const Task task = task1();
     while (!task.handle.done()) {
         task.handle.resume();
         std::printf("    main is in control, Task1 wants to sleep for %d\n",
                     task.handle.promise().delay);
     }
-    task.handle.destroy();  // the frame. Forgotten, it leaks; done twice, it crashes.
+    // The frame. Forgotten, it leaks; done twice, it crashes.
+    task.handle.destroy();
 }

@@ -1,7 +1,8 @@
 // Step 07.3: many tasks, a clock, and signals.
 //
-// A task yields what it wants: "sleep 2". The loop reads that, and resumes the task at its time.
-// This is how generators became coroutines in Python, and it has the weaknesses that main() shows.
+// A task yields what it wants: "sleep 2". The loop reads that, and resumes the
+// task at its time. This is how generators became coroutines in Python, and it
+// has the weaknesses that main() shows.
 #include <coroutine>
 #include <cstdio>
 #include <deque>
@@ -48,10 +49,13 @@ public:
                 task.handle.resume();
                 const std::string& signal = task.handle.promise().signal;
                 if (signal.starts_with("sleep ")) {
-                    sleeping_tasks_[current_time_ + std::stoi(signal.substr(6))].push_back(task);
+                    sleeping_tasks_[current_time_ + std::stoi(signal.substr(6))]
+                        .push_back(task);
                 } else if (task.handle.done()) {
                     task.handle.destroy();
-                }  // else: a signal that the loop does not know. Nobody will resume this task.
+                }
+                // else: a signal that the loop does not know. Nobody will
+                // resume this task.
             }
             if (sleeping_tasks_.empty()) return;
             const auto earliest = sleeping_tasks_.begin();
@@ -64,7 +68,8 @@ public:
 
 private:
     std::deque<Task> ready_tasks_;
-    std::map<int, std::vector<Task>> sleeping_tasks_;  // wake time -> tasks
+    // Wake time -> tasks
+    std::map<int, std::vector<Task>> sleeping_tasks_;
     int current_time_ = 0;
 };
 

@@ -1,8 +1,9 @@
 // Step 07.4: the awaiter replaces the signal.
 //
-// With a signal, the task tells the loop what it waits for, and the loop has to know every way of
-// waiting. With an awaiter it is the other way round: what is waited for gets the task's handle,
-// and sees to it that the task goes on. The loop only resumes.
+// With a signal, the task tells the loop what it waits for, and the loop has to
+// know every way of waiting. With an awaiter it is the other way round: what is
+// waited for gets the task's handle, and sees to it that the task goes on. The
+// loop only resumes.
 #include <coroutine>
 #include <cstdio>
 #include <exception>
@@ -21,23 +22,27 @@ struct Task {
         std::suspend_always initial_suspend() { return {}; }
         void return_void() {}
         void unhandled_exception() { std::terminate(); }
-        std::suspend_never final_suspend() noexcept { return {}; }  // the frame frees itself
+        // The frame frees itself
+        std::suspend_never final_suspend() noexcept { return {}; }
     };
     std::coroutine_handle<> handle;
 };
 
 class EventLoop {
 public:
-    /// What `co_await loop.async_sleep(2)` talks to. The compiler calls, in this order:
+    /// What `co_await loop.async_sleep(2)` talks to. The compiler calls, in
+    /// this order:
     class Sleep {
     public:
         Sleep(EventLoop& loop, int delay) : loop_(loop), delay_(delay) {}
 
         /// 1. Do we need to wait at all?
         [[nodiscard]] bool await_ready() const { return false; }
-        /// 2. Yes. The task is suspended now; here is its handle: whoever has it can resume it.
+        /// 2. Yes. The task is suspended now; here is its handle: whoever has
+        /// it can resume it.
         void await_suspend(std::coroutine_handle<> task) const {
-            loop_.sleeping_tasks_.emplace(loop_.current_time_ + delay_, loop_.next_order_++, task);
+            loop_.sleeping_tasks_.emplace(loop_.current_time_ + delay_,
+                                          loop_.next_order_++, task);
         }
         /// 3. It has been resumed: this is the value of the co_await.
         [[nodiscard]] int await_resume() const { return loop_.current_time_; }
@@ -48,7 +53,9 @@ public:
     };
 
     Sleep async_sleep(int delay) { return {*this, delay}; }
-    void add_task(Task task) { sleeping_tasks_.emplace(current_time_, next_order_++, task.handle); }
+    void add_task(Task task) {
+        sleeping_tasks_.emplace(current_time_, next_order_++, task.handle);
+    }
     [[nodiscard]] int current_time() const { return current_time_; }
 
     /// No signal, no parsing, no case that was forgotten.
@@ -62,8 +69,10 @@ public:
     }
 
 private:
-    using Sleeper = std::tuple<int, int, std::coroutine_handle<>>;  // wake time, order of arrival
-    std::priority_queue<Sleeper, std::vector<Sleeper>, std::greater<>> sleeping_tasks_;
+    // Wake time, order of arrival
+    using Sleeper = std::tuple<int, int, std::coroutine_handle<>>;
+    std::priority_queue<Sleeper, std::vector<Sleeper>, std::greater<>>
+        sleeping_tasks_;
     int current_time_ = 0;
     int next_order_ = 0;
 };

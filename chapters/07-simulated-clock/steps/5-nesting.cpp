@@ -1,7 +1,7 @@
 // Step 07.5: tasks that wait for tasks: results, exceptions, and no stack.
 //
-// This is the retry loop of chapter 06, where it was a function that called itself in a chain. Here
-// it is a loop with a try in it.
+// This is the retry loop of chapter 06, where it was a function that called
+// itself in a chain. Here it is a loop with a try in it.
 #include <cstdint>
 #include <cstdio>
 #include <stdexcept>
@@ -26,14 +26,15 @@ Task<int> ask_patiently(EventLoop& loop) {
         try {
             co_return co_await ask(loop, attempt);
         } catch (const std::runtime_error& error) {
-            std::printf("attempt %d at %ld: %s\n", attempt, long{loop.current_time()},
-                        error.what());
+            std::printf("attempt %d at %ld: %s\n", attempt,
+                        long{loop.current_time()}, error.what());
         }
         co_await loop.async_sleep(5 * attempt);
     }
 }
 
-/// A task that waits for a task that waits ... and tells where on the stack the last one runs.
+/// A task that waits for a task that waits ... and tells where on the stack the
+/// last one runs.
 Task<std::uintptr_t> nested(int depth) {
     if (depth > 0) co_return co_await nested(depth - 1);
     co_return reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
@@ -45,8 +46,9 @@ Task<> program(EventLoop& loop) {
 
     const std::uintptr_t shallow = co_await nested(1);
     const std::uintptr_t deep = co_await nested(1'000);
-    std::printf("stack that 999 more tasks, one inside the other, took: %ld bytes\n",
-                static_cast<long>(shallow - deep));
+    std::printf(
+        "stack that 999 more tasks, one inside the other, took: %ld bytes\n",
+        static_cast<long>(shallow - deep));
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-// Step 07.6: many at once; and three ways for it to end badly, each of which is told.
+// Step 07.6: many at once; and three ways for it to end badly, each of which is
+// told.
 #include <cstdio>
 #include <stdexcept>
 #include <string>
@@ -24,7 +25,10 @@ struct Cook {
     Cook(EventLoop& in, std::string what) : loop(in), dish(std::move(what)) {}
     Cook(const Cook&) = delete;
     Cook& operator=(const Cook&) = delete;
-    ~Cook() { std::printf("  %ld: %s is off\n", long{loop.current_time()}, dish.c_str()); }
+    ~Cook() {
+        std::printf("  %ld: %s is off\n", long{loop.current_time()},
+                    dish.c_str());
+    }
 
     EventLoop& loop;
     std::string dish;
@@ -43,24 +47,28 @@ Task<> dinner(EventLoop& loop, std::string main_dish) {
     dishes.push_back(cook(loop, std::move(main_dish), 20));
     dishes.push_back(cook(loop, "cake", 50));
     const std::vector<std::string> ready = co_await gather(std::move(dishes));
-    std::printf("%ld: dinner is %s, %s, %s\n", long{loop.current_time()}, ready[0].c_str(),
-                ready[1].c_str(), ready[2].c_str());
+    std::printf("%ld: dinner is %s, %s, %s\n", long{loop.current_time()},
+                ready[0].c_str(), ready[1].c_str(), ready[2].c_str());
 }
 
 Task<> polite(Event& the_other, Event& myself) {
-    co_await the_other.wait();  // after you!
+    // After you!
+    co_await the_other.wait();
     myself.set();
 }
 
 }  // namespace
 
 int main() {
-    std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);  // in order with what the loop says on stderr
+    // In order with what the loop says on stderr
+    std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);
     EventLoop loop;
     loop.add_task("good dinner", dinner(loop, "rice"));
     loop.run();
     loop.add_task("bad dinner", dinner(loop, "fish"));
-    loop.run();  // the soup and the cake are cancelled, and nobody is left to catch the exception
+    // The soup and the cake are cancelled, and nobody is left to catch the
+    // exception
+    loop.run();
 
     try {
         static_cast<void>(loop.async_sleep(-5));

@@ -1,4 +1,5 @@
-// Exercise 08.5: the chat room as a server. Talk to it from two terminals: nc localhost 7000
+// Exercise 08.5: the chat room as a server. Talk to it from two terminals: nc
+// localhost 7000
 #include <csignal>
 #include <cstdint>
 #include <utility>
@@ -38,7 +39,8 @@ int run(std::uint16_t port) {
     const Signals signals{SIGINT, SIGTERM};
     Listener listener(port, Listener::Mode::non_blocking);
     ChatRoom room;
-    EventLoop loop;  // destroyed first, with all who are still in the room
+    // Destroyed first, with all who are still in the room
+    EventLoop loop;
     loop.spawn("door", open(loop, listener, room));
     loop.spawn("signals", close_on_signal(loop, signals));
     listener.announce();
@@ -50,6 +52,7 @@ int run(std::uint16_t port) {
 
 int main(int argc, char** argv) {
     std::uint16_t port = 7000;
-    return common::run_program(argc, argv, "08-chat", "A chat room, in coroutines.",
-                               {common::port_option(port)}, [&] { return run(port); });
+    return common::run_program(
+        argc, argv, "08-chat", "A chat room, in coroutines.",
+        {common::port_option(port)}, [&] { return run(port); });
 }

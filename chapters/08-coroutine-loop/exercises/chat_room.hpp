@@ -1,5 +1,5 @@
-// Exercise 08.5, the capstone: a chat room. What is said is said once; everybody hears it when they
-// can.
+// Exercise 08.5, the capstone: a chat room. What is said is said once;
+// everybody hears it when they can.
 #pragma once
 
 #include <algorithm>
@@ -22,29 +22,27 @@
 
 namespace coroutines {
 
-/// The lines that come from a socket. A read gives what has arrived: half a line, or ten.
+/// The lines that come from a socket. A read gives what has arrived: half a
+/// line, or ten.
 class LineReader {
 public:
-    /// In bytes. A line that is longer is cut into pieces of this size, each a line of its own, as
-    /// soon as they have come: what it keeps is bounded.
+    /// In bytes. A line that is longer is cut into pieces of this size, each a
+    /// line of its own, as soon as they have come: what it keeps is bounded.
     static constexpr std::size_t longest = 512;
 
     /// `socket` is not owned, and must outlive it.
     explicit LineReader(Socket& socket) : socket_(socket) {}
 
-    /// The next line, without its end (LF, or CR LF), and with '?' for each control character: a
-    /// terminal would obey them. Nothing at the end of input: what does not end with LF was not
-    /// said. Throws as Socket::read() does.
+    /// The next line, without its end (LF, or CR LF), and with '?' for each
+    /// control character: a terminal would obey them. Nothing at the end of
+    /// input: what does not end with LF was not said. Throws as Socket::read()
+    /// does.
     Task<std::optional<std::string>> next() {
-        // EXERCISE BEGIN 08.5 a chat room
-        // HINT Begin with LineReader::next(). Look into kept_ first; only where no whole line is
-        // HINT+ in it, read, append, and look again. Behind the LF the next line may have begun.
-        // HINT The length of the line is std::min(kept_.find('\n'), longest). If kept_ is longer
-        // HINT+ than that, there is a line to give: it ends with LF, or it is a piece.
         while (true) {
             const std::size_t length = std::min(kept_.find('\n'), longest);
             if (length < kept_.size()) {
-                const bool whole = kept_[length] == '\n';  // otherwise a piece of a longer one
+                // Otherwise a piece of a longer one
+                const bool whole = kept_[length] == '\n';
                 std::string line = kept_.substr(0, length);
                 kept_.erase(0, length + (whole ? 1 : 0));
                 if (whole && line.ends_with('\r')) line.pop_back();
@@ -56,7 +54,6 @@ public:
             if (count == 0) co_return std::nullopt;
             kept_.append(buffer.data(), count);
         }
-        // EXERCISE END 08.5
     }
 
 private:
@@ -65,25 +62,33 @@ private:
     }
 
     Socket& socket_;
-    std::string kept_;  // what was read, and was not yet given as a line
+    // What was read, and was not yet given as a line
+    std::string kept_;
 };
 
-/// Where everybody hears everybody. All that the room says is a line that ends with LF:
+/// Where everybody hears everybody. All that the room says is a line that ends
+/// with LF:
 ///
-///     * what is your name?                      at first, and again after each of these two:
+///     * what is your name?                      at first, and again after each
+///     of these two:
 ///     * a name is 1 to 16 letters and digits
 ///     * NAME is taken
-///     * NAME has joined                         the first line that NAME itself hears
-///     NAME: TEXT                                for a line that is not empty; NAME hears it too
-///     * NAME has left                           the last line that NAME itself hears
-///     * you missed N lines                      in the place of lines that somebody was too slow
-///                                               to take: the oldest of more than `kept`
+///     * NAME has joined                         the first line that NAME
+///     itself hears NAME: TEXT                                for a line that
+///     is not empty; NAME hears it too
+///     * NAME has left                           the last line that NAME itself
+///     hears
+///     * you missed N lines                      in the place of lines that
+///     somebody was too slow
+///                                               to take: the oldest of more
+///                                               than `kept`
 ///
-/// All hear the same lines in the same order. Nobody waits for a member that does not read; what is
-/// kept in memory for one does not grow. Whoever says much says at most one line a turn of the
-/// loop.
+/// All hear the same lines in the same order. Nobody waits for a member that
+/// does not read; what is kept in memory for one does not grow. Whoever says
+/// much says at most one line a turn of the loop.
 ///
-/// A room is created before its loop, since the loop destroys the members that are left.
+/// A room is created before its loop, since the loop destroys the members that
+/// are left.
 class ChatRoom {
 public:
     static constexpr std::size_t longest_name = 16;
@@ -91,25 +96,23 @@ public:
     /// So many lines are kept for those who are slow.
     static constexpr std::size_t kept = 256;
 
-    /// Lets `client` take part, from the question for its name until it leaves: by the end of its
-    /// input (what it is still to hear is sent before the connection is closed), by an error of the
-    /// connection, or because this task is destroyed. However it leaves, it is announced, once.
+    /// Lets `client` take part, from the question for its name until it leaves:
+    /// by the end of its input (what it is still to hear is sent before the
+    /// connection is closed), by an error of the connection, or because this
+    /// task is destroyed. However it leaves, it is announced, once.
     Task<> attend(EventLoop& loop, Socket client) {
-        // EXERCISE BEGIN 08.5 a chat room
-        // HINT A member is two tasks, one that reads from the client and one that writes to it:
-        // HINT+ when_all() lets them run at the same time. An exception in one destroys the other.
-        // HINT Leaving has many ways: the end of input, a reset that the reader sees, or the
-        // HINT+ writer, the end of the loop. All of them destroy the reading task's variables.
         try {
             LineReader lines(client);
-            const std::optional<std::string> name = co_await ask_name(client, lines);
+            const std::optional<std::string> name =
+                co_await ask_name(client, lines);
             if (!name) co_return;
             Number end = std::numeric_limits<Number>::max();
-            co_await when_all(hear(loop, client, said_, end), speak(loop, lines, *name, end));
+            co_await when_all(hear(loop, client, said_, end),
+                              speak(loop, lines, *name, end));
         } catch (const std::system_error&) {
-            co_return;  // ECONNRESET, EPIPE...: it is gone, and has left on the way here
+            // ECONNRESET, EPIPE...: it is gone, and has left on the way here
+            co_return;
         }
-        // EXERCISE END 08.5
     }
 
     /// How many have joined, and have not left.
@@ -117,26 +120,20 @@ public:
 
     static bool is_name(std::string_view text) {
         return !text.empty() && text.size() <= longest_name &&
-               std::ranges::all_of(text, [](unsigned char c) { return std::isalnum(c) != 0; });
+               std::ranges::all_of(
+                   text, [](unsigned char c) { return std::isalnum(c) != 0; });
     }
 
 private:
-    // EXERCISE BEGIN 08.5 a chat room
-    // HINT Whoever speaks must not wait for anybody. So it writes to no socket: it leaves the line
-    // HINT+ where the writers find it, and wakes those who wait for one. They wait in an awaiter
-    // HINT+ that stands in a WaitList: chapter 07's Event, which may happen again and again.
-    // HINT One log for all is enough: the last `kept` lines, in an array that is written round and
-    // HINT+ round, and the count of lines said so far. A writer has the number of its next line.
-    // HINT say(line): log_[said_++ % kept] = std::move(line); then make_ready() all who wait.
-    // HINT+ hear(): while next == said_, wait; if next < said_ - kept, say what was missed; gather
-    // HINT+ a few KiB of lines, write_all() them, and again.
-    // STUB // What a member does, what is kept of what was said, who waits for it.
-    using Number = std::uint64_t;  // of a line; the first one that the room has heard is 0
+    // EXERCISE 08.5
+    // Of a line; the first one that the room has heard is 0
+    using Number = std::uint64_t;
 
-    /// `co_await News(loop, room)`: until the next line is said. Chapter 07's Event, which happens
-    /// again and again.
+    /// `co_await News(loop, room)`: until the next line is said. Chapter 07's
+    /// Event, which happens again and again.
     struct News : Waiter {
-        News(EventLoop& its_loop, ChatRoom& its_room) : loop(its_loop), room(its_room) {}
+        News(EventLoop& its_loop, ChatRoom& its_room)
+            : loop(its_loop), room(its_room) {}
         [[nodiscard]] bool await_ready() const noexcept { return false; }
         void await_suspend(std::coroutine_handle<> hearing) noexcept {
             coroutine = hearing;
@@ -148,7 +145,8 @@ private:
         ChatRoom& room;
     };
 
-    /// Publishes: one line in one place, however many listen. Waits for nobody, and runs nobody.
+    /// Publishes: one line in one place, however many listen. Waits for nobody,
+    /// and runs nobody.
     void say(std::string line) noexcept {
         log_[said_++ % kept] = std::move(line);
         while (!waiting_.empty()) {
@@ -157,8 +155,9 @@ private:
         }
     }
 
-    /// A name's time in the room, from "has joined" to "has left". A variable: however the task
-    /// ends that has it, the member has left. `end` becomes the number behind its last line.
+    /// A name's time in the room, from "has joined" to "has left". A variable:
+    /// however the task ends that has it, the member has left. `end` becomes
+    /// the number behind its last line.
     class Presence {
     public:
         Presence(ChatRoom& room, std::string name, Number& end)
@@ -182,11 +181,14 @@ private:
         ChatRoom& room_;
         Number& end_;
         std::string name_;
-        std::string farewell_;  // made beforehand: a destructor must not fail
+        // Made beforehand: a destructor must not fail
+        std::string farewell_;
     };
 
-    /// Asks until the answer is a name that nobody has. Nothing: the client left instead.
-    Task<std::optional<std::string>> ask_name(Socket& client, LineReader& lines) {
+    /// Asks until the answer is a name that nobody has. Nothing: the client
+    /// left instead.
+    Task<std::optional<std::string>> ask_name(Socket& client,
+                                              LineReader& lines) {
         std::string trouble;
         while (true) {
             const std::string question = trouble + "* what is your name?\n";
@@ -203,18 +205,23 @@ private:
     }
 
     /// What the member says goes to the room.
-    Task<> speak(EventLoop& loop, LineReader& lines, std::string name, Number& end) {
+    Task<> speak(EventLoop& loop, LineReader& lines, std::string name,
+                 Number& end) {
         const Presence presence(*this, name, end);
         while (const std::optional<std::string> line = co_await lines.next()) {
             if (line->empty()) continue;
             say(name + ": " + *line + '\n');
-            co_await loop.sleep_for(Duration::zero());  // now the others: who hears, who speaks too
+            // Now the others: who hears, who speaks too
+            co_await loop.sleep_for(Duration::zero());
         }
     }
 
-    /// What the room says goes to the member: the lines from number `next` to before `end`.
-    Task<> hear(EventLoop& loop, Socket& client, Number next, const Number& end) {
-        constexpr std::size_t enough = 4096;  // bytes to be sent at once
+    /// What the room says goes to the member: the lines from number `next` to
+    /// before `end`.
+    Task<> hear(EventLoop& loop, Socket& client, Number next,
+                const Number& end) {
+        // Bytes to be sent at once
+        constexpr std::size_t enough = 4096;
         while (next < end) {
             while (next == said_) co_await News(loop, *this);
             std::string text;
@@ -231,11 +238,15 @@ private:
         }
     }
 
-    std::array<std::string, kept> log_;  // line n is log_[n % kept], as long as it is kept
-    Number said_ = 0;                    // how many lines were said so far: the next one's number
-    WaitList waiting_;                   // those who have heard all of them
-    // EXERCISE END 08.5
-    std::set<std::string, std::less<>> names_;  // of the members
+    // Line n is log_[n % kept], as long as it is kept
+    std::array<std::string, kept> log_;
+    // How many lines were said so far: the next one's number
+    Number said_ = 0;
+    // Those who have heard all of them
+    WaitList waiting_;
+    // END 08.5
+    // Of the members
+    std::set<std::string, std::less<>> names_;
 };
 
 }  // namespace coroutines

@@ -1,4 +1,5 @@
-// Step 08.1: co_await on chapter 06's Promise is then(), with the rest of the function as handler.
+// Step 08.1: co_await on chapter 06's Promise is then(), with the rest of the
+// function as handler.
 //
 // And what a Task saves: the allocations of a thousand waits, counted.
 #include <cstdio>
@@ -21,9 +22,10 @@ Promise<int> add_as_chain(const Promise<int>& a, const Promise<int>& b) {
     return a.then([b](int x) { return b.then([x](int y) { return x + y; }); });
 }
 
-/// As a coroutine: what comes afterwards is what comes afterwards. Its result goes into a
-/// Task<int>::promise_type, which the compiler looks for by that name. That is the coroutine's own
-/// end of its Task, and has nothing to do with Promise<int>, which it only waits for.
+/// As a coroutine: what comes afterwards is what comes afterwards. Its result
+/// goes into a Task<int>::promise_type, which the compiler looks for by that
+/// name. That is the coroutine's own end of its Task, and has nothing to do
+/// with Promise<int>, which it only waits for.
 Task<int> add_as_coroutine(Promise<int> a, Promise<int> b) {
     const int x = co_await a;
     const int y = co_await b;
@@ -56,11 +58,13 @@ int main() {
     JobQueue jobs;
     const Deferred<int> a(jobs);
     const Deferred<int> b(jobs);
-    add_as_chain(a.promise(), b.promise()).then([](int sum) { std::printf("chain: %d\n", sum); });
+    add_as_chain(a.promise(), b.promise()).then([](int sum) {
+        std::printf("chain: %d\n", sum);
+    });
     Task<int> sum = add_as_coroutine(a.promise(), b.promise());
     sum.start();
-    Task<> telling =
-        tell_error(b.promise().then([](int) -> int { throw std::runtime_error("no"); }));
+    Task<> telling = tell_error(
+        b.promise().then([](int) -> int { throw std::runtime_error("no"); }));
     telling.start();
     std::printf("both wait\n");
     b.resolve(2);
@@ -73,9 +77,11 @@ int main() {
     Task<> first = await_promises(jobs, waits);
     first.start();
     jobs.run();
-    std::printf("%d promises awaited: %ld allocations\n", waits, allocations - before);
+    std::printf("%d promises awaited: %ld allocations\n", waits,
+                allocations - before);
     before = allocations;
     Task<> second = await_tasks(waits);
     second.start();
-    std::printf("%d tasks awaited:    %ld allocations\n", waits, allocations - before);
+    std::printf("%d tasks awaited:    %ld allocations\n", waits,
+                allocations - before);
 }

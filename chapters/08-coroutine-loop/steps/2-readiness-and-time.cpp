@@ -1,6 +1,7 @@
 // Step 08.2: the two things that a loop can wait for, each behind a co_await.
 //
-// The same coroutines twice: on the real clock, and on one that jumps as soon as nobody is ready.
+// The same coroutines twice: on the real clock, and on one that jumps as soon
+// as nobody is ready.
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -22,7 +23,8 @@ using namespace std::chrono_literals;
 namespace {
 
 void say(EventLoop& loop, TimePoint began, const char* what) {
-    const auto time = std::chrono::duration_cast<std::chrono::milliseconds>(loop.now() - began);
+    const auto time = std::chrono::duration_cast<std::chrono::milliseconds>(
+        loop.now() - began);
     std::printf("%4d ms  %s\n", static_cast<int>(time.count()), what);
 }
 
@@ -31,12 +33,14 @@ Task<> speak(EventLoop& loop, TimePoint began, int socket) {
     for (const char* word : {"one", "two"}) {
         co_await loop.sleep_for(300ms);
         say(loop, began, "speaker: I have slept for 300 ms, and say something");
-        common::check(static_cast<int>(::write(socket, word, 3)), "cannot write");
+        common::check(static_cast<int>(::write(socket, word, 3)),
+                      "cannot write");
     }
     ::shutdown(socket, SHUT_WR);
 }
 
-/// Readiness: the descriptor is on epoll's list, and its tag leads to the coroutine.
+/// Readiness: the descriptor is on epoll's list, and its tag leads to the
+/// coroutine.
 Task<> listen(EventLoop& loop, TimePoint began, int socket) {
     std::array<char, 4> word{};
     while (true) {
@@ -50,8 +54,10 @@ Task<> listen(EventLoop& loop, TimePoint began, int socket) {
 
 void run(callbacks::Clock& clock) {
     std::array<int, 2> ends{};
-    common::check(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends.data()),
-                  "cannot make a socket pair");
+    common::check(
+        ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0,
+                     ends.data()),
+        "cannot make a socket pair");
     const Descriptor ours(ends[0]);
     const Descriptor theirs(ends[1]);
     EventLoop loop(clock);
@@ -70,5 +76,6 @@ int main() {
     const auto began = std::chrono::steady_clock::now();
     run(simulated);
     const bool at_once = std::chrono::steady_clock::now() - began < 300ms;
-    std::printf("which took %s\n", at_once ? "no time at all" : "its time: is this machine busy?");
+    std::printf("which took %s\n",
+                at_once ? "no time at all" : "its time: is this machine busy?");
 }

@@ -28,13 +28,14 @@ struct Frame {
 };
 
 void count(const EventLoop& loop, const char* when) {
-    std::printf("%-22s %zu asleep, %d wait for a descriptor\n", when, loop.sleeping(),
-                loop.watching());
+    std::printf("%-22s %zu asleep, %d wait for a descriptor\n", when,
+                loop.sleeping(), loop.watching());
 }
 
 Task<> accept_somebody(EventLoop& loop, Listener& listener) {
     const Frame frame("accept_somebody");
-    co_await accept(loop, listener);  // nobody comes
+    // Nobody comes
+    co_await accept(loop, listener);
 }
 
 Task<> sleep(EventLoop& loop, std::chrono::seconds time) {
@@ -44,7 +45,8 @@ Task<> sleep(EventLoop& loop, std::chrono::seconds time) {
 
 Task<> compete(EventLoop& loop, Listener& listener) {
     count(loop, "before the race:");
-    co_await when_any(accept_somebody(loop, listener), sleep(loop, 1h), sleep(loop, 1s));
+    co_await when_any(accept_somebody(loop, listener), sleep(loop, 1h),
+                      sleep(loop, 1s));
     count(loop, "after the race:");
 
     try {
@@ -60,14 +62,16 @@ Task<> look_on(EventLoop& loop, EventLoop::Spawned& sleeper) {
     co_await loop.sleep_for(500ms);
     count(loop, "during the race:");
     sleeper.cancel();
-    co_await loop.sleep_for(0ms);  // the next turn
+    // The next turn
+    co_await loop.sleep_for(0ms);
     count(loop, "one is cancelled:");
 }
 
 }  // namespace
 
 int main() {
-    callbacks::SimulatedClock clock;  // so that you need not wait for it
+    // So that you need not wait for it
+    callbacks::SimulatedClock clock;
     EventLoop loop(clock);
     Listener listener(0, Listener::Mode::non_blocking);
     auto sleeper = loop.spawn("sleeper", sleep(loop, 2h));

@@ -1,6 +1,8 @@
-// Step 08.4: the limit. One thread: a coroutine that computes and never waits stops all the others.
+// Step 08.4: the limit. One thread: a coroutine that computes and never waits
+// stops all the others.
 //
-// Ten clients ask the loop for 10 ms of sleep again and again. How late do they wake?
+// Ten clients ask the loop for 10 ms of sleep again and again. How late do they
+// wake?
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -35,7 +37,8 @@ Task<> handler(EventLoop& loop, std::chrono::milliseconds at_a_time) {
     co_await loop.sleep_for(100ms);
     for (auto left = 300ms; left > 0ms; left -= at_a_time) {
         compute(at_a_time);
-        co_await loop.sleep_for(0ms);  // lets the others go first
+        // Lets the others go first
+        co_await loop.sleep_for(0ms);
     }
 }
 

@@ -1,4 +1,5 @@
-// Counts what a program asks the free store for. Include it in one file of the program.
+// Counts what a program asks the free store for. Include it in one file of the
+// program.
 #pragma once
 
 #include <cstddef>
@@ -17,7 +18,8 @@ inline long allocations = 0;
 [[gnu::noinline]] void operator delete(void* block) noexcept {
     std::free(block);
 }
-[[gnu::noinline]] void operator delete(void* block, std::size_t /*size*/) noexcept {
+[[gnu::noinline]] void operator delete(void* block,
+                                       std::size_t /*size*/) noexcept {
     std::free(block);
 }
 // NOLINTEND(misc-definitions-in-headers)

@@ -1,4 +1,5 @@
-// Wrong 08.1: a reference parameter. The frame keeps the reference, not what it refers to.
+// Wrong 08.1: a reference parameter. The frame keeps the reference, not what it
+// refers to.
 #include <string>
 
 #include "chapters/08-coroutine-loop/wrong/support.hpp"
@@ -7,7 +8,8 @@ namespace {
 
 Task<> greet_wrong(EventLoop& loop, const std::string& name) {
     co_await loop.sleep_for(1s);
-    std::printf("hello %s\n", name.c_str());  // by now, the caller's string is gone
+    // By now, the caller's string is gone
+    std::printf("hello %s\n", name.c_str());
 }
 
 /// By value: parameters are copied (or moved) into the frame.
@@ -17,8 +19,10 @@ Task<> greet_fixed(EventLoop& loop, std::string name) {
 }
 
 void greet(EventLoop& loop, bool fixed) {
-    const std::string name = "whoever you may be, on the other side of the network";
-    loop.spawn("greet", fixed ? greet_fixed(loop, name) : greet_wrong(loop, name));
+    const std::string name =
+        "whoever you may be, on the other side of the network";
+    loop.spawn("greet",
+               fixed ? greet_fixed(loop, name) : greet_wrong(loop, name));
 }
 
 }  // namespace

@@ -1,21 +1,26 @@
-// Wrong 08.2: a lambda that captures. Its captures live in the lambda, not in the frame.
+// Wrong 08.2: a lambda that captures. Its captures live in the lambda, not in
+// the frame.
 #include <string>
 
 #include "chapters/08-coroutine-loop/wrong/support.hpp"
 
 namespace {
 
-const std::string answer = "forty-two, and that is all there is to be said about it";
+const std::string answer =
+    "forty-two, and that is all there is to be said about it";
 
 void start_wrong(EventLoop& loop) {
     const auto tell = [&loop, text = answer]() -> Task<> {
         co_await loop.sleep_for(1s);
-        std::printf("the answer is %s\n", text.c_str());  // the lambda's member; where is it?
+        // The lambda's member; where is it?
+        std::printf("the answer is %s\n", text.c_str());
     };
     loop.spawn("tell", tell());
-}  // the task lives on, the lambda does not
+}
+// The task lives on, the lambda does not
 
-/// No captures: what it needs comes in as parameters, and those are in the frame.
+/// No captures: what it needs comes in as parameters, and those are in the
+/// frame.
 void start_fixed(EventLoop& loop) {
     const auto tell = [](EventLoop& the_loop, std::string text) -> Task<> {
         co_await the_loop.sleep_for(1s);

@@ -1,5 +1,5 @@
-// Wrong 08.3: a temporary that dies at the end of its statement, before the task that refers to it
-// has even started.
+// Wrong 08.3: a temporary that dies at the end of its statement, before the
+// task that refers to it has even started.
 #include <string>
 #include <string_view>
 #include <utility>
@@ -9,7 +9,8 @@
 namespace {
 
 std::string make_name() {
-    return "a string that is too long for the small buffer inside a std::string";
+    return "a string that is too long for the small buffer inside a "
+           "std::string";
 }
 
 /// A string_view is a reference that does not look like one.
@@ -18,13 +19,15 @@ Task<> greet(EventLoop& loop, std::string_view name) {
     std::printf("hello %s\n", std::string(name).c_str());
 }
 
-/// The string dies at the end of the first statement, the task starts in the second.
+/// The string dies at the end of the first statement, the task starts in the
+/// second.
 Task<> wrong(EventLoop& loop) {
     Task<> greeting = greet(loop, make_name());
     co_await std::move(greeting);
 }
 
-/// Awaited in one expression: temporaries live to its end, and that is when the task is done.
+/// Awaited in one expression: temporaries live to its end, and that is when the
+/// task is done.
 Task<> fixed(EventLoop& loop) {
     co_await greet(loop, make_name());
 }

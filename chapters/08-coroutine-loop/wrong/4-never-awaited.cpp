@@ -1,4 +1,5 @@
-// Wrong 08.4: a task that nobody awaits. Calling a coroutine creates it; it has not begun.
+// Wrong 08.4: a task that nobody awaits. Calling a coroutine creates it; it has
+// not begun.
 #include "chapters/08-coroutine-loop/wrong/support.hpp"
 
 namespace {
@@ -9,15 +10,18 @@ Task<> save(EventLoop& loop, int& saved) {
 }
 
 Task<> wrong(EventLoop& loop, int& saved) {
-    // Task is [[nodiscard]]: as a statement of its own this would not compile (-Werror). A variable
-    // silences the compiler, and the task is destroyed before it has begun.
+    // Task is [[nodiscard]]: as a statement of its own this would not compile
+    // (-Werror). A variable silences the compiler, and the task is destroyed
+    // before it has begun.
     [[maybe_unused]] const Task<> saving = save(loop, saved);
     co_return;
 }
 
 Task<> fixed(EventLoop& loop, int& saved) {
-    co_await save(loop, saved);                       // wait for it,
-    loop.spawn("save once more", save(loop, saved));  // or let the loop own it
+    // Wait for it,
+    co_await save(loop, saved);
+    // Or let the loop own it
+    loop.spawn("save once more", save(loop, saved));
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-// Wrong 08.5: one suspension, two resumptions. After the first the frame may be gone.
+// Wrong 08.5: one suspension, two resumptions. After the first the frame may be
+// gone.
 #include <coroutine>
 
 #include "chapters/07-simulated-clock/wait_list.hpp"
@@ -6,14 +7,17 @@
 
 namespace {
 
-/// A bell that coroutines wait for. Wrong: it keeps a handle, and never forgets it.
+/// A bell that coroutines wait for. Wrong: it keeps a handle, and never forgets
+/// it.
 struct WrongBell {
     std::coroutine_handle<> waiting;
 
     auto operator co_await() {
         struct Awaiter : std::suspend_always {
             explicit Awaiter(WrongBell& the_bell) : bell(the_bell) {}
-            void await_suspend(std::coroutine_handle<> handle) const { bell.waiting = handle; }
+            void await_suspend(std::coroutine_handle<> handle) const {
+                bell.waiting = handle;
+            }
             WrongBell& bell;
         };
         return Awaiter(*this);
@@ -22,8 +26,8 @@ struct WrongBell {
     void ring() const { waiting.resume(); }
 };
 
-/// Right: who waits stands in a list, leaves it when it is resumed or destroyed, and is resumed by
-/// the loop.
+/// Right: who waits stands in a list, leaves it when it is resumed or
+/// destroyed, and is resumed by the loop.
 struct Bell {
     explicit Bell(EventLoop& the_loop) : loop(the_loop) {}
 
@@ -57,7 +61,8 @@ template <typename AnyBell>
 Task<> visit(EventLoop& loop, AnyBell& bell) {
     co_await loop.sleep_for(1s);
     bell.ring();
-    bell.ring();  // a visitor in a hurry
+    // A visitor in a hurry
+    bell.ring();
 }
 
 template <typename AnyBell>

@@ -1,5 +1,5 @@
-// Wrong 08.6: a race without threads. State that was checked before a co_await has changed after
-// it.
+// Wrong 08.6: a race without threads. State that was checked before a co_await
+// has changed after it.
 #include "chapters/08-coroutine-loop/mutex.hpp"
 #include "chapters/08-coroutine-loop/wrong/support.hpp"
 
@@ -17,11 +17,13 @@ Task<> ask_the_bank(EventLoop& loop) {
 
 Task<> wrong(EventLoop& loop, Account& account) {
     if (account.money < 80) co_return;
-    co_await ask_the_bank(loop);  // everybody else runs meanwhile
+    // Everybody else runs meanwhile
+    co_await ask_the_bank(loop);
     account.money -= 80;
 }
 
-/// Cure 1: check again. What was true before a co_await is only a memory after it.
+/// Cure 1: check again. What was true before a co_await is only a memory after
+/// it.
 Task<> checks_again(EventLoop& loop, Account& account) {
     if (account.money < 80) co_return;
     co_await ask_the_bank(loop);
@@ -29,12 +31,14 @@ Task<> checks_again(EventLoop& loop, Account& account) {
     account.money -= 80;
 }
 
-/// Cure 2: an asynchronous mutex. Who finds it locked waits in line, and no thread is stopped.
+/// Cure 2: an asynchronous mutex. Who finds it locked waits in line, and no
+/// thread is stopped.
 Task<> locks(EventLoop& loop, Account& account, Mutex& mutex) {
     Mutex::Lock lock(mutex);
     co_await lock;
     co_await wrong(loop, account);
-}  // unlocked here, by an exception or by destruction too
+}
+// Unlocked here, by an exception or by destruction too
 
 }  // namespace
 
@@ -47,12 +51,15 @@ int main(int argc, char** argv) {
         Account account;
         for (int i = 0; i < 2; ++i) loop.spawn("customer", withdraw(account));
         loop.run();
-        std::printf("%-16s 100 minus two times 80, if there is enough: %d\n", how, account.money);
+        std::printf("%-16s 100 minus two times 80, if there is enough: %d\n",
+                    how, account.money);
         sound = sound && account.money >= 0;
     };
     if (wants_fixed(argc, argv)) {
-        show("checked again:", [&](Account& account) { return checks_again(loop, account); });
-        show("with a mutex:", [&](Account& account) { return locks(loop, account, mutex); });
+        show("checked again:",
+             [&](Account& account) { return checks_again(loop, account); });
+        show("with a mutex:",
+             [&](Account& account) { return locks(loop, account, mutex); });
     } else {
         show("wrong:", [&](Account& account) { return wrong(loop, account); });
     }

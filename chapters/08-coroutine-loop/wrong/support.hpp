@@ -1,4 +1,5 @@
-// What the wrong programs share: a loop in virtual time, and "fixed" as the argument.
+// What the wrong programs share: a loop in virtual time, and "fixed" as the
+// argument.
 #pragma once
 
 #include <chrono>
