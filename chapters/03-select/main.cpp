@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "chapters/02-polling/client.hpp"
-#include "chapters/03-select/watch.hpp"
+#include "chapters/03-select/select_set.hpp"
 #include "common/command_line.hpp"
 #include "common/descriptor.hpp"
 #include "common/listener.hpp"
@@ -17,26 +17,27 @@ namespace {
 using common::Descriptor;
 using common::Listener;
 using polling::Client;
-using selecting::Watch;
+using selecting::SelectSet;
 
 /// The question to the kernel: who can be read from, and who that owes bytes
 /// can be written to?
-Watch everybody(const Listener& listener, const std::vector<Client>& clients) {
-    Watch watch;
-    if (!listener.paused()) watch.add_reader(listener.fd());
+SelectSet interest_in(const Listener& listener,
+                      const std::vector<Client>& clients) {
+    SelectSet set;
+    if (!listener.paused()) set.add_reader(listener.fd());
     for (const Client& client : clients) {
         if (client.state() == Client::State::writing) {
-            watch.add_writer(client.fd());
+            set.add_writer(client.fd());
         } else {
-            watch.add_reader(client.fd());
+            set.add_reader(client.fd());
         }
     }
-    return watch;
+    return set;
 }
 
 int serve(std::uint16_t port) {
     Listener listener(port, Listener::Mode::non_blocking);
-    if (!Watch::can_hold(listener.fd())) {
+    if (!SelectSet::can_hold(listener.fd())) {
         throw std::runtime_error(
             "cannot watch the listener: select takes no descriptor above 1023");
     }
@@ -44,16 +45,16 @@ int serve(std::uint16_t port) {
     std::vector<Client> clients;
     bool refusing = false;
     while (true) {
-        Watch watch = everybody(listener, clients);
-        watch.wait(listener.pause());
+        SelectSet set = interest_in(listener, clients);
+        set.wait(listener.pause());
 
         for (Client& client : clients) {
-            if (watch.is_ready(client.fd())) client.serve();
+            if (set.is_ready(client.fd())) client.serve();
         }
-        if (watch.is_ready(listener.fd())) {
+        if (set.is_ready(listener.fd())) {
             // EXERCISE 03.2
             Descriptor socket = listener.accept();
-            if (socket && Watch::can_hold(socket.fd())) {
+            if (socket && SelectSet::can_hold(socket.fd())) {
                 clients.emplace_back(std::move(socket));
                 refusing = false;
             } else if (socket && !refusing) {

@@ -1,5 +1,5 @@
 // Chapter 04: the kernel keeps the list, and a wake-up costs what happened, not
-// what is watched.
+// what is registration.
 //
 // Twice: level-triggered ("it is readable") and, with --edge, edge-triggered
 // ("it became readable").
@@ -26,8 +26,8 @@ using epolling::Epoll;
 using polling::Client;
 
 /// A client, and what the loop has to remember about it.
-struct Watched {
-    explicit Watched(Descriptor socket) : client(std::move(socket)) {}
+struct Registration {
+    explicit Registration(Descriptor socket) : client(std::move(socket)) {}
 
     Client client;
     // Level-triggered: what the kernel has been told to watch
@@ -54,10 +54,11 @@ public:
                     accept(EPOLLIN);
                     continue;
                 }
-                auto& watched = *static_cast<Watched*>(event.data.ptr);
-                watched.client.serve();
-                if (!drop_if_finished(watched))
-                    watch_what_it_waits_for(watched);
+                auto& registration =
+                    *static_cast<Registration*>(event.data.ptr);
+                registration.client.serve();
+                if (!drop_if_finished(registration))
+                    update_interest(registration);
             }
         }
     }
@@ -65,32 +66,33 @@ public:
     void run_edge_triggered() {
         // An edge is told once. Whoever had more to do when its turn was over
         // must be remembered.
-        std::vector<Watched*> ready;
-        std::vector<Watched*> again;
+        std::vector<Registration*> ready;
+        std::vector<Registration*> again;
         while (true) {
             for (const epoll_event& event :
-                 wait(ready.empty() ? no_timeout : at_once)) {
+                 wait(ready.empty() ? no_timeout : no_wait)) {
                 if (event.data.ptr == nullptr) {
                     // Once and for all
                     accept(EPOLLIN | EPOLLOUT | EPOLLET);
                     continue;
                 }
-                auto& watched = *static_cast<Watched*>(event.data.ptr);
-                if (!watched.ready) ready.push_back(&watched);
-                watched.ready = true;
+                auto& registration =
+                    *static_cast<Registration*>(event.data.ptr);
+                if (!registration.ready) ready.push_back(&registration);
+                registration.ready = true;
             }
-            for (Watched* watched : ready) {
+            for (Registration* registration : ready) {
                 // Until the kernel says EAGAIN: before that, nothing promises
                 // another edge. But not for ever: a client that sends faster
                 // than we read would never let go.
                 bool more = true;
                 for (int turn = 0; more && turn < 16; ++turn)
-                    more = watched->client.serve();
+                    more = registration->client.serve();
                 if (more) {
-                    again.push_back(watched);
+                    again.push_back(registration);
                 } else {
-                    watched->ready = false;
-                    drop_if_finished(*watched);
+                    registration->ready = false;
+                    drop_if_finished(*registration);
                 }
             }
             ready.swap(again);
@@ -100,7 +102,7 @@ public:
 
 private:
     static constexpr std::chrono::milliseconds no_timeout{-1};
-    static constexpr std::chrono::milliseconds at_once{0};
+    static constexpr std::chrono::milliseconds no_wait{0};
 
     /// Sleeps, but no longer than the listener's pause: a listener that cannot
     /// accept must not be watched, since it stays readable and would end every
@@ -119,10 +121,10 @@ private:
         Descriptor socket = listener_.accept();
         if (!socket) return;
         const int fd = socket.fd();
-        Watched& watched =
+        Registration& registration =
             clients_.try_emplace(fd, std::move(socket)).first->second;
         try {
-            epoll_.add(fd, events, &watched);
+            epoll_.add(fd, events, &registration);
         } catch (const std::exception& error) {
             // The system's limit on watches (epoll(7))
             std::fprintf(stderr, "refusing a client: %s\n", error.what());
@@ -133,25 +135,26 @@ private:
     /// Tells the kernel only when it changes: a socket is nearly always
     /// writable, so watching for that without anything to write would end every
     /// wait at once.
-    void watch_what_it_waits_for(Watched& watched) {
+    void update_interest(Registration& registration) {
         const std::uint32_t events =
-            watched.client.state() == Client::State::writing ? EPOLLOUT
-                                                             : EPOLLIN;
-        if (events == watched.events) return;
-        watched.events = events;
-        epoll_.modify(watched.client.fd(), events, &watched);
+            registration.client.state() == Client::State::writing ? EPOLLOUT
+                                                                  : EPOLLIN;
+        if (events == registration.events) return;
+        registration.events = events;
+        epoll_.modify(registration.client.fd(), events, &registration);
     }
 
-    bool drop_if_finished(Watched& watched) {
-        if (watched.client.state() != Client::State::finished) return false;
+    bool drop_if_finished(Registration& registration) {
+        if (registration.client.state() != Client::State::finished)
+            return false;
         // Closes it, which takes it off the kernel's list
-        clients_.erase(watched.client.fd());
+        clients_.erase(registration.client.fd());
         return true;
     }
 
     Listener listener_;
     Epoll epoll_;
-    std::unordered_map<int, Watched>
+    std::unordered_map<int, Registration>
         // By descriptor; the addresses are the kernel's tags
         clients_;
     // The listener is being watched

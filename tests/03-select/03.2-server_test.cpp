@@ -62,7 +62,7 @@ TEST_CASE("03.2 a descriptor that select cannot hold is refused, and nobody else
     CHECK_MESSAGE(served > 1000, "the first thousand should be served; it was ", served);
     CHECK_MESSAGE(served < 1024, served,
                   " clients were served: more than select can hold. FD_SET beyond 1023 writes over "
-                  "other memory (Watch::can_hold)");
+                  "other memory (SelectSet::can_hold)");
     peers.front().echo("still here?\n");
     peers.erase(peers.begin());
     INFO("one of those that were served left: there is room for a new one");

@@ -49,5 +49,5 @@ TEST_CASE("04.2 the kernel is told only what has changed") {
     CHECK_MESSAGE(told == 0,
                   "no answer was ever pending, so there was nothing to tell; epoll_ctl "
                   "was called ",
-                  told, " times. Watched::events says what the kernel knows already");
+                  told, " times. Registration::events says what the kernel knows already");
 }

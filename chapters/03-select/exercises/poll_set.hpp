@@ -1,4 +1,4 @@
-// Exercise 03.3: chapter 03's Watch, on top of poll() instead of select().
+// Exercise 03.3: chapter 03's SelectSet, on top of poll() instead of select().
 #pragma once
 
 #include <poll.h>
@@ -12,10 +12,10 @@
 
 namespace selecting {
 
-/// The same interface as Watch, so the server could use either. The wall at
+/// The same interface as SelectSet, so the server could use either. The wall at
 /// 1,024 is gone: poll() takes a list of {descriptor, what is asked, what is
 /// answered} instead of three sets of bits.
-class PollWatch {
+class PollSet {
 public:
     /// Any number may be watched.
     static bool can_hold(int /*fd*/) { return true; }
@@ -33,9 +33,9 @@ public:
     void wait(std::chrono::milliseconds timeout) {
         const int limit =
             timeout.count() > 0 ? static_cast<int>(timeout.count()) : -1;
-        if (::poll(questions_.data(), questions_.size(), limit) >= 0) return;
+        if (::poll(entries_.data(), entries_.size(), limit) >= 0) return;
         if (errno != EINTR) common::throw_errno("cannot wait for clients");
-        for (pollfd& question : questions_) question.revents = 0;
+        for (pollfd& entry : entries_) entry.revents = 0;
     }
 
     /// After wait(): can `fd` go on, in the direction that was asked about?
@@ -43,23 +43,23 @@ public:
     /// write says so.
     [[nodiscard]] bool is_ready(int fd) const {
         const auto number = static_cast<std::size_t>(fd);
-        if (number >= place_.size() || place_[number] == nowhere) return false;
-        return questions_[place_[number]].revents != 0;
+        if (number >= index_.size() || index_[number] == absent) return false;
+        return entries_[index_[number]].revents != 0;
     }
 
 private:
     void add(int fd, short events) {
         const auto number = static_cast<std::size_t>(fd);
-        if (number >= place_.size()) place_.resize(number + 1, nowhere);
-        place_[number] = questions_.size();
-        questions_.push_back({fd, events, 0});
+        if (number >= index_.size()) index_.resize(number + 1, absent);
+        index_[number] = entries_.size();
+        entries_.push_back({fd, events, 0});
     }
 
-    static constexpr std::size_t nowhere = static_cast<std::size_t>(-1);
+    static constexpr std::size_t absent = static_cast<std::size_t>(-1);
 
-    std::vector<pollfd> questions_;
+    std::vector<pollfd> entries_;
     // By descriptor: where its question stands
-    std::vector<std::size_t> place_;
+    std::vector<std::size_t> index_;
 };
 
 }  // namespace selecting

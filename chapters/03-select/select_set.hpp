@@ -13,9 +13,9 @@ namespace selecting {
 
 /// The descriptors of one wait, as one bit for each number. Filled anew for
 /// every wait, because select() writes its answer over the question.
-class Watch {
+class SelectSet {
 public:
-    Watch() {
+    SelectSet() {
         FD_ZERO(&readable_);
         FD_ZERO(&writable_);
     }
@@ -40,7 +40,7 @@ public:
             return;
         if (errno != EINTR) common::throw_errno("cannot wait for clients");
         // After an error the sets still hold the question (select(2))
-        *this = Watch();
+        *this = SelectSet();
     }
 
     /// After wait(): can `fd` go on, in the direction that was asked about?

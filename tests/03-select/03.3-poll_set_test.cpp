@@ -1,4 +1,4 @@
-// Exercise 03.3: the interface of chapter 03's Watch, on top of poll(2).
+// Exercise 03.3: the interface of chapter 03's SelectSet, on top of poll(2).
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <unistd.h>
@@ -7,7 +7,7 @@
 #include <chrono>
 #include <thread>
 
-#include "chapters/03-select/exercises/poll_watch.hpp"
+#include "chapters/03-select/exercises/poll_set.hpp"
 #include "tests/support/interruptions.hpp"
 #include "tests/support/socket_pair.hpp"
 #include "tests/support/test.hpp"
@@ -15,7 +15,7 @@
 namespace {
 
 using namespace std::chrono_literals;
-using selecting::PollWatch;
+using selecting::PollSet;
 using support::SocketPair;
 
 }  // namespace
@@ -24,25 +24,25 @@ TEST_CASE("03.3 who can be read from is ready, who cannot is not") {
     const SocketPair talks;
     const SocketPair silent;
     talks.say("x");
-    PollWatch watch;
-    watch.add_reader(silent.ours.fd());
-    watch.add_reader(talks.ours.fd());
-    watch.wait(0ms);
-    CHECK(watch.is_ready(talks.ours.fd()));
-    CHECK_FALSE(watch.is_ready(silent.ours.fd()));
-    CHECK_MESSAGE(!watch.is_ready(talks.theirs.fd()), "nobody asked about this one");
+    PollSet set;
+    set.add_reader(silent.ours.fd());
+    set.add_reader(talks.ours.fd());
+    set.wait(0ms);
+    CHECK(set.is_ready(talks.ours.fd()));
+    CHECK_FALSE(set.is_ready(silent.ours.fd()));
+    CHECK_MESSAGE(!set.is_ready(talks.theirs.fd()), "nobody asked about this one");
 }
 
 TEST_CASE("03.3 who can be written to is ready, who is full is not") {
     const SocketPair empty;
     const SocketPair full;
     SocketPair::fill(full.ours.fd());
-    PollWatch watch;
-    watch.add_writer(empty.ours.fd());
-    watch.add_writer(full.ours.fd());
-    watch.wait(0ms);
-    CHECK(watch.is_ready(empty.ours.fd()));
-    CHECK_FALSE(watch.is_ready(full.ours.fd()));
+    PollSet set;
+    set.add_writer(empty.ours.fd());
+    set.add_writer(full.ours.fd());
+    set.wait(0ms);
+    CHECK(set.is_ready(empty.ours.fd()));
+    CHECK_FALSE(set.is_ready(full.ours.fd()));
 }
 
 TEST_CASE("03.3 what is broken is ready too, although nobody asked about that") {
@@ -53,10 +53,10 @@ TEST_CASE("03.3 what is broken is ready too, although nobody asked about that") 
     SocketPair::fill(writing.fd());
     reading.close();
     INFO("a pipe is full, and nobody will ever read it: poll(2) answers POLLERR, not POLLOUT");
-    PollWatch watch;
-    watch.add_writer(writing.fd());
-    watch.wait(1ms);
-    CHECK_MESSAGE(watch.is_ready(writing.fd()),
+    PollSet set;
+    set.add_writer(writing.fd());
+    set.wait(1ms);
+    CHECK_MESSAGE(set.is_ready(writing.fd()),
                   "who is broken can go on: the next write says EPIPE. Never told, the server "
                   "would keep that connection for ever");
 }
@@ -66,23 +66,23 @@ TEST_CASE("03.3 a number beyond 1023 can be watched") {
     const common::Descriptor high(::fcntl(pair.ours.fd(), F_DUPFD_CLOEXEC, 2000));
     if (!high) return support::skip("it needs a descriptor with the number 2000");
     pair.say("x");
-    PollWatch watch;
-    watch.add_reader(high.fd());
-    watch.wait(0ms);
-    CHECK(PollWatch::can_hold(high.fd()));
-    CHECK(watch.is_ready(high.fd()));
+    PollSet set;
+    set.add_reader(high.fd());
+    set.wait(0ms);
+    CHECK(PollSet::can_hold(high.fd()));
+    CHECK(set.is_ready(high.fd()));
 }
 
 TEST_CASE("03.3 a time-out ends a wait in which nothing happens, and not before") {
     const SocketPair silent;
-    PollWatch watch;
-    watch.add_reader(silent.ours.fd());
+    PollSet set;
+    set.add_reader(silent.ours.fd());
     const auto began = std::chrono::steady_clock::now();
-    watch.wait(20ms);
+    set.wait(20ms);
     CHECK_MESSAGE(std::chrono::steady_clock::now() - began >= 20ms,
                   "nobody spoke, and the wait of 20 ms was over too early: poll(2) counts in "
                   "milliseconds");
-    CHECK_FALSE(watch.is_ready(silent.ours.fd()));
+    CHECK_FALSE(set.is_ready(silent.ours.fd()));
 }
 
 TEST_CASE("03.3 without a time-out it waits until somebody speaks") {
@@ -91,11 +91,11 @@ TEST_CASE("03.3 without a time-out it waits until somebody speaks") {
         std::this_thread::sleep_for(20ms);
         pair.say("x");
     });
-    PollWatch watch;
-    watch.add_reader(pair.ours.fd());
+    PollSet set;
+    set.add_reader(pair.ours.fd());
     support::waiting_for("wait(0ms), which means: without a time-out");
-    watch.wait(0ms);
-    const bool ready = watch.is_ready(pair.ours.fd());
+    set.wait(0ms);
+    const bool ready = set.is_ready(pair.ours.fd());
     somebody.join();
     CHECK_MESSAGE(ready,
                   "wait(0ms) returned before anybody had spoken. Zero means \"no time-out\" "
@@ -105,8 +105,8 @@ TEST_CASE("03.3 without a time-out it waits until somebody speaks") {
 TEST_CASE("03.3 a signal ends a wait early, and nobody is ready") {
     const support::Interruptions interruptions;
     const SocketPair silent;
-    PollWatch watch;
-    watch.add_reader(silent.ours.fd());
-    CHECK_NOTHROW_MESSAGE(watch.wait(0ms), "EINTR is no failure: a signal came first");
-    CHECK_FALSE(watch.is_ready(silent.ours.fd()));
+    PollSet set;
+    set.add_reader(silent.ours.fd());
+    CHECK_NOTHROW_MESSAGE(set.wait(0ms), "EINTR is no failure: a signal came first");
+    CHECK_FALSE(set.is_ready(silent.ours.fd()));
 }
