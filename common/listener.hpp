@@ -170,8 +170,8 @@ private:
         // ever.
         Descriptor refused(
             ::accept4(fd(), nullptr, nullptr, SOCK_CLOEXEC | flags()));
-        const bool nobody = !refused && errno == EAGAIN;
-        const bool failed = !refused && !nobody;
+        const bool queue_empty = !refused && errno == EAGAIN;
+        const bool failed = !refused && !queue_empty;
         refused.close();
         reserve_ = open_reserve();
 
@@ -181,7 +181,7 @@ private:
             paused_until_ = std::chrono::steady_clock::now() +
                             std::chrono::milliseconds(100);
         }
-        if (!nobody && !refusing_) {
+        if (!queue_empty && !refusing_) {
             const std::string why = std::generic_category().message(reason);
             std::fprintf(stderr, "refusing clients: %s\n", why.c_str());
             // One line until somebody is accepted again, not one for each

@@ -37,16 +37,16 @@ public:
     /// more may be possible at once; false if the kernel had nothing to read or
     /// took nothing (EAGAIN), or if the client is finished.
     bool serve() {
-        bool moved = false;
-        if (state_ == State::reading) moved = receive();
-        if (state_ == State::writing) moved = send() || moved;
-        return moved && state_ != State::finished;
+        bool made_progress = false;
+        if (state_ == State::reading) made_progress = receive();
+        if (state_ == State::writing) made_progress = send() || made_progress;
+        return made_progress && state_ != State::finished;
     }
 
 private:
     bool receive() {
         const ssize_t count = ::read(fd(), buffer_->data(), buffer_->size());
-        if (count < 0) return give_up_unless_transient();
+        if (count < 0) return close_unless_transient();
         // End of input
         if (count == 0) {
             state_ = State::finished;
@@ -61,7 +61,7 @@ private:
     bool send() {
         const ssize_t count =
             ::write(fd(), buffer_->data() + sent_, end_ - sent_);
-        if (count < 0) return give_up_unless_transient();
+        if (count < 0) return close_unless_transient();
         // May be less than asked for
         sent_ += static_cast<std::size_t>(count);
         if (sent_ == end_) state_ = State::reading;
@@ -71,7 +71,7 @@ private:
     /// EAGAIN: not now. EINTR: a signal came first. Both lose nothing, and the
     /// next call tries again. Everything else (ECONNRESET, EPIPE, ETIMEDOUT,
     /// ENOBUFS...) ends this client and no other.
-    bool give_up_unless_transient() {
+    bool close_unless_transient() {
         if (errno == EAGAIN) return false;
         if (errno == EINTR) return true;
         state_ = State::finished;

@@ -581,7 +581,7 @@ TEST_SUITE("idle") {
                       "always true? (docs/04-epoll.md)");
     }
 
-    TEST_CASE("system calls for a request") {
+    TEST_CASE("system calls per request") {
         const ServerProcess process;
         Peer peer(process.port());
         round_trips(peer, 10);

@@ -54,7 +54,7 @@ private:
         if (room == 0) return;
         const ssize_t count = ::read(socket_.fd(), block, room);
         // END 02.2
-        if (count < 0) return give_up_unless_transient();
+        if (count < 0) return close_unless_transient();
         if (count == 0) ended_ = true;
         kept_.append(block, static_cast<std::size_t>(count));
     }
@@ -62,14 +62,14 @@ private:
     void send() {
         const ssize_t count =
             ::write(socket_.fd(), kept_.data() + sent_, owed());
-        if (count < 0) return give_up_unless_transient();
+        if (count < 0) return close_unless_transient();
         sent_ += static_cast<std::size_t>(count);
         // EXERCISE 02.2
         kept_.erase(0, std::exchange(sent_, 0));
         // END 02.2
     }
 
-    void give_up_unless_transient() {
+    void close_unless_transient() {
         if (errno != EAGAIN && errno != EINTR) gone_ = true;
     }
 

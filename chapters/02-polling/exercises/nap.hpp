@@ -15,14 +15,14 @@ public:
     static constexpr std::chrono::microseconds shortest{50};
     static constexpr std::chrono::microseconds longest{10'000};
 
-    /// To be asked after every turn. `moved` says whether the turn moved any
+    /// To be asked after every turn. `made_progress` says whether the turn moved any
     /// byte. Returns how long to sleep now: not at all if it did; otherwise
     /// `shortest` after the first turn without a byte, twice as long after each
     /// further one, and never more than `longest`.
-    std::chrono::microseconds after_turn(bool moved) {
+    std::chrono::microseconds after_turn(bool made_progress) {
         using std::chrono::microseconds;
-        const microseconds now = moved ? microseconds(0) : next_;
-        next_ = moved ? shortest : std::min(2 * next_, longest);
+        const microseconds now = made_progress ? microseconds(0) : next_;
+        next_ = made_progress ? shortest : std::min(2 * next_, longest);
         return now;
     }
 
