@@ -1,7 +1,7 @@
 // Reading, writing, accepting and sleeping as promises, on chapter 05's loop.
 //
 // Who starts an operation keeps the object that it belongs to (a Socket, an
-// Acceptor, an Alarm). A promise cannot be stopped, but they can: then what
+// Acceptor, a Timer). A promise cannot be stopped, but they can: then what
 // they promised stays pending for ever, and the handlers that wait for it are
 // destroyed.
 #pragma once
@@ -39,7 +39,7 @@ struct Io {
         loop.after_each_callback([this] {
             // Not for ever: jobs that make new jobs all the time would keep
             // everybody else waiting.
-            if (jobs.run(jobs_a_callback)) continue_next_turn();
+            if (jobs.run(max_jobs_per_callback)) continue_next_turn();
         });
         jobs.on_work([this] {
             if (!loop.in_callback()) continue_next_turn();
@@ -50,7 +50,7 @@ struct Io {
     // While the loop is still there: handlers may own sockets
     ~Io() { jobs.clear(); }
 
-    static constexpr std::size_t jobs_a_callback = 1000;
+    static constexpr std::size_t max_jobs_per_callback = 1000;
 
     // Both before the loop, so that they outlive it: its callbacks own promises
     // and operations.
@@ -113,12 +113,12 @@ private:
 };
 
 /// A sleep that its owner can stop.
-class Alarm {
+class Timer {
 public:
-    explicit Alarm(Io& io) : io_(io), sleep_(io) {}
-    Alarm(const Alarm&) = delete;
-    Alarm& operator=(const Alarm&) = delete;
-    ~Alarm() { stop(); }
+    explicit Timer(Io& io) : io_(io), sleep_(io) {}
+    Timer(const Timer&) = delete;
+    Timer& operator=(const Timer&) = delete;
+    ~Timer() { stop(); }
 
     /// Fulfilled at `due`, not before.
     Promise<void> sleep_until(TimePoint due) {
@@ -160,8 +160,8 @@ public:
           socket_(std::move(socket)),
           read_(io),
           write_(io),
-          last_moved_(io.loop.now()) {
-        watch_for_reading();
+          last_activity_(io.loop.now()) {
+        add_reader();
     }
     Socket(const Socket&) = delete;
     Socket& operator=(const Socket&) = delete;
@@ -176,7 +176,7 @@ public:
             errno = EBADF;
             read_.fail("cannot read from a socket that was closed");
         } else if (!watches_) {
-            watch_for_reading();
+            add_reader();
         }
         return promise;
     }
@@ -198,7 +198,7 @@ public:
     }
 
     /// When bytes were read or written for the last time.
-    [[nodiscard]] TimePoint last_moved() const { return last_moved_; }
+    [[nodiscard]] TimePoint last_activity() const { return last_activity_; }
 
     /// Stops what is under way. Reading and writing are rejected (EBADF) from
     /// now on.
@@ -212,7 +212,7 @@ public:
     }
 
 private:
-    void watch_for_reading() {
+    void add_reader() {
         io_.loop.add_reader(fd(), [this] { read_now(); });
         watches_ = true;
     }
@@ -230,7 +230,7 @@ private:
         // Level-triggered: we shall be called again
         if (count < 0 && is_transient()) return;
         if (count < 0) return read_.fail("cannot read from a client");
-        last_moved_ = io_.loop.now();
+        last_activity_ = io_.loop.now();
         read_.resolve(static_cast<std::size_t>(count));
     }
 
@@ -239,7 +239,7 @@ private:
         if (count > 0) {
             // May be less than asked for
             rest_ = rest_.subspan(static_cast<std::size_t>(count));
-            last_moved_ = io_.loop.now();
+            last_activity_ = io_.loop.now();
         }
         if (count < 0 && !is_transient()) {
             write_.fail("cannot write to a client");
@@ -260,7 +260,7 @@ private:
     bool watches_ = false;
     Operation<void> write_;
     std::span<const char> rest_;
-    TimePoint last_moved_;
+    TimePoint last_activity_;
 };
 
 /// Accepts one client after the other.

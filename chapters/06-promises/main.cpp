@@ -30,11 +30,11 @@ using common::Descriptor;
 using common::Listener;
 using common::ServiceOptions;
 using promises::Acceptor;
-using promises::Alarm;
 using promises::Io;
 using promises::Promise;
 using promises::Socket;
 using promises::TimePoint;
+using promises::Timer;
 
 /// One client. The handlers of its chains share it, so it stays for as long as
 /// one of them may run.
@@ -44,22 +44,22 @@ public:
         : io_(io),
           options_(options),
           socket_(io, std::move(socket)),
-          delay_(io),
-          silence_(io) {}
+          delay_timer_(io),
+          idle_timer_(io) {}
 
     /// Settled when it is over: the client has said all and got all, or is
     /// gone, or was silent.
     Promise<void> run() {
         if (options_.idle_timeout.count() == 0) return converse();
-        return promises::race(io_.jobs, std::vector{converse(), silence()});
+        return promises::race(io_.jobs, std::vector{converse(), until_idle()});
     }
 
     /// The race has a winner. Whatever else was waited for is still being
     /// waited for: stop it.
     void close() {
         socket_.close();
-        delay_.stop();
-        silence_.stop();
+        delay_timer_.stop();
+        idle_timer_.stop();
     }
 
 private:
@@ -75,10 +75,10 @@ private:
     Promise<void> reply(std::size_t count) {
         const std::span<const char> data(buffer_->data(), count);
         if (options_.reply_delay.count() == 0) return socket_.write_all(data);
-        excused_until_ =
+        reply_pending_until_ =
             // Until then it is we who are silent
             io_.loop.now() + options_.reply_delay;
-        return delay_.sleep_until(excused_until_)
+        return delay_timer_.sleep_until(reply_pending_until_)
             .then([self = shared_from_this(), data] {
                 return self->socket_.write_all(data);
             });
@@ -86,12 +86,13 @@ private:
 
     /// while (!silent for too long) sleep(); One timer, however many bytes move
     /// meanwhile.
-    Promise<void> silence() {
-        const TimePoint due = std::max(socket_.last_moved(), excused_until_) +
-                              options_.idle_timeout;
+    Promise<void> until_idle() {
+        const TimePoint due =
+            std::max(socket_.last_activity(), reply_pending_until_) +
+            options_.idle_timeout;
         if (due <= io_.loop.now()) return promises::resolved(io_.jobs);
-        return silence_.sleep_until(due).then(
-            [self = shared_from_this()] { return self->silence(); });
+        return idle_timer_.sleep_until(due).then(
+            [self = shared_from_this()] { return self->until_idle(); });
     }
 
     using Buffer = std::array<char, 16 * 1024>;
@@ -102,9 +103,9 @@ private:
     // Not initialised: an idle client costs a page of memory, not all of them
     // (4 kB, not 16).
     std::unique_ptr<Buffer> buffer_ = std::make_unique_for_overwrite<Buffer>();
-    Alarm delay_;
-    Alarm silence_;
-    TimePoint excused_until_;
+    Timer delay_timer_;
+    Timer idle_timer_;
+    TimePoint reply_pending_until_;
 };
 
 /// Owns the listener and every connection. `io` has to outlive it.
@@ -139,9 +140,8 @@ private:
             std::make_shared<Connection>(io_, std::move(socket), options_);
         connections_.insert(connection);
         connection->run()
-            .catch_error([](const std::exception_ptr& error) {
-                say_why_it_was_lost(error);
-            })
+            .catch_error(
+                [](const std::exception_ptr& error) { log_disconnect(error); })
             .then([this, connection] {
                 connection->close();
                 connections_.erase(connection);
@@ -151,7 +151,7 @@ private:
         std::fprintf(stderr, "refusing a client: %s\n", error.what());
     }
 
-    static void say_why_it_was_lost(const std::exception_ptr& error) try {
+    static void log_disconnect(const std::exception_ptr& error) try {
         std::rethrow_exception(error);
     } catch (const std::system_error&) {
         // The client is gone: that is how conversations end

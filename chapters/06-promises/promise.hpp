@@ -42,7 +42,7 @@ template <typename X>
 using Unwrapped = typename Unwrap<std::decay_t<X>>::type;
 
 /// Stands for a handler that is not there: the outcome passes on as it is.
-struct PassOn {
+struct Passthrough {
     void operator()() const {}
     template <typename V>
     std::remove_cvref_t<V> operator()(V&& value) const {
@@ -71,12 +71,12 @@ public:
     template <typename U = Stored<T>>
     void resolve(U&& value) const {
         if constexpr (std::is_same_v<std::remove_cvref_t<U>, Promise<T>>) {
-            if (state_->resolve_now()) State::adopt(*state_, *value.state_);
+            if (state_->try_resolve()) State::adopt(*state_, *value.state_);
         } else if constexpr (Thenable<U>) {
-            if (!state_->resolve_now()) return;
+            if (!state_->try_resolve()) return;
             const Deferred foreign(state_->jobs);
             State::adopt(*state_, *foreign.state_);
-            foreign.settle_as_told_by(value);
+            foreign.follow(value);
         } else {
             fulfil(std::forward<U>(value));
         }
@@ -88,7 +88,7 @@ public:
     }
 
     void reject(std::exception_ptr error) const {
-        if (state_->resolve_now()) state_->root()->settle(std::move(error));
+        if (state_->try_resolve()) state_->root()->settle(std::move(error));
     }
     template <std::derived_from<std::exception> E>
     void reject(E exception) const {
@@ -117,14 +117,14 @@ private:
     void fulfil(U&& value) const {
         // May throw: then nothing has happened yet
         Stored<T> made(std::forward<U>(value));
-        if (!state_->resolve_now()) return;
+        if (!state_->try_resolve()) return;
         const auto root = state_->root();
         static_cast<StateOf<T>&>(*root).value.emplace(std::move(made));
         root->settle(Status::fulfilled);
     }
 
     template <typename X>
-    void settle_as_told_by(X& thenable) const {
+    void follow(X& thenable) const {
         const Deferred self = *this;
         try {
             thenable.then(
@@ -186,7 +186,7 @@ struct Then : Job {
         if (source->status() == Status::fulfilled) {
             next.resolve_with(
                 [this] { return with_value<T, consume>(source, on_value); });
-        } else if constexpr (std::is_same_v<G, PassOn>) {
+        } else if constexpr (std::is_same_v<G, Passthrough>) {
             next.reject(source->error());
         } else {
             next.resolve_with([this] { return on_error(source->error()); });
@@ -212,8 +212,9 @@ struct Finally : Job {
             [next = next, source = source](const auto&...) {
                 if (source->status() == Status::rejected)
                     return next.reject(source->error());
-                next.resolve_with(
-                    [&] { return with_value<T, consume>(source, PassOn()); });
+                next.resolve_with([&] {
+                    return with_value<T, consume>(source, Passthrough());
+                });
             },
             [next = next](const std::exception_ptr& error) {
                 next.reject(error);
@@ -245,24 +246,25 @@ public:
     /// `on_value` gets the value. An error passes on, or goes to `on_error` as
     /// a std::exception_ptr. What `on_value` throws is not for `on_error`, but
     /// for whoever waits for the promise that is returned here.
-    template <typename F, typename G = PassOn>
+    template <typename F, typename G = Passthrough>
     auto then(F on_value, G on_error = {}) const& {
-        return wait<Then<T, false, F, G>>(state_, on_value, on_error);
+        return add_handler<Then<T, false, F, G>>(state_, on_value, on_error);
     }
-    template <typename F, typename G = PassOn>
+    template <typename F, typename G = Passthrough>
     auto then(F on_value, G on_error = {}) && {
-        return wait<Then<T, true, F, G>>(std::move(state_), on_value, on_error);
+        return add_handler<Then<T, true, F, G>>(std::move(state_), on_value,
+                                                on_error);
     }
 
     /// `on_error` gets the error and returns what takes the value's place; a
     /// value passes on.
     template <typename G>
     Promise catch_error(G on_error) const& {
-        return then(PassOn(), std::move(on_error));
+        return then(Passthrough(), std::move(on_error));
     }
     template <typename G>
     Promise catch_error(G on_error) && {
-        return std::move(*this).then(PassOn(), std::move(on_error));
+        return std::move(*this).then(Passthrough(), std::move(on_error));
     }
 
     /// `cleanup` runs in any case, without arguments; then the outcome passes
@@ -270,11 +272,11 @@ public:
     /// outcome's place.
     template <typename F>
     Promise finally(F cleanup) const& {
-        return wait<Finally<T, false, F>>(state_, cleanup);
+        return add_handler<Finally<T, false, F>>(state_, cleanup);
     }
     template <typename F>
     Promise finally(F cleanup) && {
-        return wait<Finally<T, true, F>>(std::move(state_), cleanup);
+        return add_handler<Finally<T, true, F>>(std::move(state_), cleanup);
     }
 
 private:
@@ -285,7 +287,8 @@ private:
     /// Makes a job of type J from the handlers and lets it wait for the outcome
     /// of `state`. Returns the promise that the job will settle.
     template <typename J, typename... Handlers>
-    static auto wait(std::shared_ptr<StateOf<T>> state, Handlers&... handlers) {
+    static auto add_handler(std::shared_ptr<StateOf<T>> state,
+                            Handlers&... handlers) {
         auto job = std::make_unique<J>(state->jobs, std::move(handlers)...);
         auto promise = job->next.promise();
         state->when_settled(std::move(job));

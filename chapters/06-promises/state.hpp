@@ -51,12 +51,12 @@ public:
 
     /// Once: true. A promise that has adopted another one is resolved, but may
     /// still be pending.
-    bool resolve_now() { return !std::exchange(resolved_, true); }
+    bool try_resolve() { return !std::exchange(resolved_, true); }
 
     /// The outcome is known. Only for a root that is pending.
     void settle(Status outcome) {
         status_ = outcome;
-        go_on();
+        run_reactions();
     }
     void settle(std::exception_ptr error) {
         error_ = std::move(error);
@@ -69,11 +69,11 @@ public:
     /// Lets `handler` run once the outcome is known: in order, and always from
     /// the queue.
     void when_settled(std::unique_ptr<Job> handler) {
-        take_duty();
+        mark_handled();
         // EXERCISE 06.1
         const auto end = root();
         end->handlers_.push(std::move(handler));
-        end->go_on();
+        end->run_reactions();
         // END 06.1
     }
 
@@ -85,13 +85,13 @@ public:
             return to->settle(std::make_exception_ptr(TypeError(
                 "a promise was resolved with itself: it would wait for ever")));
         }
-        inner.take_duty();
+        inner.mark_handled();
         // What is known stays in place
         if (from->status_ != Status::pending) std::swap(from, to);
         to->unhandled_ += from->unhandled_;
         to->handlers_.append(std::move(from->handlers_));
         from->link_ = to;
-        to->go_on();
+        to->run_reactions();
     }
 
     JobQueue& jobs;
@@ -99,14 +99,14 @@ public:
 private:
     /// Whoever waits for this promise, or adopts it, is responsible for its
     /// error from now on; or comes too late, after the report.
-    void take_duty() {
+    void mark_handled() {
         if (!std::exchange(handled_, true) && root()->unhandled_ > 0)
             --root()->unhandled_;
     }
 
     /// Where the outcome is known, whoever waits for it goes into the queue,
     /// with its source.
-    void go_on() {
+    void run_reactions() {
         // EXERCISE 06.1
         if (status_ == Status::pending) return;
         while (auto handler = handlers_.pop()) {

@@ -59,7 +59,7 @@ TEST_CASE("06.1 a promise is settled once: what comes later changes nothing") {
     first.reject(broken());
     CHECK_MESSAGE(status(first.promise()) == "fulfilled",
                   "resolve(41) came first, so reject() was too late. A promise is settled once: "
-                  "resolve_now() is true only the first time (docs/06-promises.md, The idea)");
+                  "try_resolve() is true only the first time (docs/06-promises.md, The idea)");
 
     const Deferred<int> second(jobs);
     second.reject(broken());

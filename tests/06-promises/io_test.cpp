@@ -32,12 +32,12 @@ namespace {
 
 using namespace std::chrono_literals;
 using promises::Acceptor;
-using promises::Alarm;
 using promises::Promise;
 using promises::resolved;
 using promises::sleep;
 using promises::Socket;
 using promises::Status;
+using promises::Timer;
 using testing::Pair;
 using testing::World;
 
@@ -325,14 +325,14 @@ TEST_CASE("a race does not stop the loser") {
 
 TEST_CASE("the owner of an alarm can stop it") {
     World world;
-    Alarm alarm(world.io);
+    Timer timer(world.io);
     bool rang = false;
-    alarm.sleep_until(world.clock.now() + 5000ms).then([&] { rang = true; });
-    sleep(world.io, 1ms).then([&] { alarm.stop(); });
+    timer.sleep_until(world.clock.now() + 5000ms).then([&] { rang = true; });
+    sleep(world.io, 1ms).then([&] { timer.stop(); });
     world.io.loop.run();
     CHECK_FALSE(rang);
     CHECK(world.time() == 1ms);
-    alarm.sleep_until(world.clock.now() + 2ms).then([&] { rang = true; });
+    timer.sleep_until(world.clock.now() + 2ms).then([&] { rang = true; });
     world.io.loop.run();
     CHECK_MESSAGE(rang, "it can be set again");
 }

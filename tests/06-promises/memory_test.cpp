@@ -108,11 +108,11 @@ class Conversation {
 public:
     Conversation(JobQueue& jobs, long rounds) : jobs_(jobs), rounds_(rounds) {}
 
-    Promise<void> go_on() {
+    Promise<void> converse() {
         most_alive_ = std::max(most_alive_, allocations::alive());
         if (rounds_-- == 0) return resolved(jobs_);
         return read().then([this](int line) { return write(line); }).then([this] {
-            return go_on();
+            return converse();
         });
     }
 
@@ -142,7 +142,7 @@ long blocks_alive(long rounds, bool keep_the_promise) {
     const long before = allocations::alive();
     JobQueue jobs;
     Conversation conversation(jobs, rounds);
-    std::optional<Promise<void>> end = conversation.go_on();
+    std::optional<Promise<void>> end = conversation.converse();
     if (!keep_the_promise) end.reset();
     const long most = conversation.run() - before;
     if (end) CHECK(end->status() == Status::fulfilled);

@@ -230,7 +230,7 @@ napi_value then(napi_env /*env*/, napi_callback_info info) {
     if (has_value && has_error) return make_promise(promise.then(on_value, on_error));
     if (has_value) return make_promise(promise.then(on_value));
     if (has_error) return make_promise(promise.catch_error(on_error));
-    return make_promise(promise.then(promises::PassOn()));
+    return make_promise(promise.then(promises::Passthrough()));
 }
 
 /// deferred(): { promise, resolve, reject }.
