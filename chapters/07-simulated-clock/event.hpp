@@ -19,7 +19,7 @@ public:
     /// came.
     void set() noexcept {
         is_set_ = true;
-        while (!waiters_.empty()) loop_.make_ready(waiters_.pop_front());
+        while (!waiters_.empty()) loop_.schedule(waiters_.pop_front());
     }
 
     [[nodiscard]] bool is_set() const { return is_set_; }

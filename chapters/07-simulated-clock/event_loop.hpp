@@ -3,7 +3,6 @@
 #pragma once
 
 #include <coroutine>
-#include <cstdio>
 #include <exception>
 #include <functional>
 #include <limits>
@@ -14,16 +13,10 @@
 #include "chapters/07-simulated-clock/frame_pool.hpp"
 #include "chapters/07-simulated-clock/sleep_queue.hpp"
 #include "chapters/07-simulated-clock/task.hpp"
+#include "chapters/07-simulated-clock/task_errors.hpp"
 #include "chapters/07-simulated-clock/wait_list.hpp"
 
 namespace simulated {
-
-/// Everybody waits and nobody is left who could wake them. what() names the
-/// tasks.
-class Deadlock : public std::runtime_error {
-public:
-    using std::runtime_error::runtime_error;
-};
 
 /// Runs tasks on a simulated clock. All ready tasks run, first in, first out;
 /// when none is ready, the clock jumps to the earliest wake time, and everybody
@@ -52,7 +45,8 @@ public:
     /// Nobody awaits it: an exception that leaves it goes to the error handler,
     /// with `name`, and ends only this task.
     void add_task(std::string name, Task<> task) {
-        AddedTask::promise_type& added = own(std::move(task)).promise;
+        DetachedTask::promise_type& added =
+            run_detached(std::move(task)).promise;
         added.loop = this;
         added.name = std::move(name);
         tasks_.push_back(added);
@@ -68,7 +62,7 @@ public:
                 ready_tasks_.pop_front().coroutine.resume();
             if (!sleeping_tasks_.advance(ready_tasks_)) break;
         }
-        if (!tasks_.empty()) throw Deadlock(who_waits());
+        if (!tasks_.empty()) throw_deadlock();
     }
 
     /// What the clock shows: 0 at first.
@@ -84,13 +78,13 @@ public:
 
     /// For awaiters: `waiter`, which stands in no queue, goes on behind all
     /// that are ready now.
-    void make_ready(Waiter& waiter) noexcept { ready_tasks_.push_back(waiter); }
+    void schedule(Waiter& waiter) noexcept { ready_tasks_.push_back(waiter); }
 
 private:
     /// The coroutine around each added task. Nobody owns or awaits it: at its
     /// end it frees its frame itself (final_suspend does not suspend), and with
     /// the frame its places in the queues.
-    struct AddedTask {
+    struct DetachedTask {
         // The Waiter: its place in tasks_
         struct promise_type : Waiter, PooledFrame {
             EventLoop* loop = nullptr;
@@ -103,7 +97,7 @@ private:
                     std::coroutine_handle<promise_type>::from_promise(*this);
             }
 
-            AddedTask get_return_object() { return {*this}; }
+            DetachedTask get_return_object() { return {*this}; }
             // NOLINTBEGIN(readability-convert-member-functions-to-static): so
             // that all look alike
             [[nodiscard]] std::suspend_always initial_suspend() const noexcept {
@@ -122,38 +116,12 @@ private:
         promise_type& promise;
     };
 
-    static AddedTask own(Task<> task) { co_await std::move(task); }
+    static DetachedTask run_detached(Task<> task) { co_await std::move(task); }
 
-    /// The text of the Deadlock, with the first few names.
-    [[nodiscard]] std::string who_waits() const {
-        constexpr int most_names = 10;
-        std::string names;
-        int count = 0;
-        tasks_.for_each([&](const Waiter& task) {
-            if (++count > most_names) return;
-            if (count > 1) names += ", ";
-            names += "\"" +
-                     static_cast<const AddedTask::promise_type&>(task).name +
-                     "\"";
-        });
-        if (count > most_names)
-            names += " and " + std::to_string(count - most_names) + " more";
-        return "deadlock at " + std::to_string(current_time()) +
-               ": nobody can wake " + names;
-    }
-
-    static void print_error(const std::string& task,
-                            const std::exception_ptr& error) {
-        try {
-            std::rethrow_exception(error);
-        } catch (const std::exception& exception) {
-            std::fprintf(stderr, "task \"%s\" failed: %s\n", task.c_str(),
-                         exception.what());
-        } catch (...) {
-            std::fprintf(stderr,
-                         "task \"%s\" failed: not with a std::exception\n",
-                         task.c_str());
-        }
+    [[noreturn]] void throw_deadlock() const {
+        throw Deadlock("deadlock at " + std::to_string(current_time()) +
+                       ": nothing can wake " +
+                       pending_task_names<DetachedTask::promise_type>(tasks_));
     }
 
     ErrorHandler on_error_;
@@ -173,7 +141,7 @@ public:
     Sleep& operator=(const Sleep&) = delete;
 
     ~Sleep() {
-        if (ticket != awake) loop_.sleeping_tasks_.remove(*this);
+        if (slot != awake) loop_.sleeping_tasks_.remove(*this);
     }
 
     void await_suspend(std::coroutine_handle<> awaiting) {

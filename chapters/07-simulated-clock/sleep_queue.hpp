@@ -16,10 +16,10 @@ namespace simulated {
 /// stands for is up to the simulation.
 using Time = std::int64_t;
 
-/// A waiter that sleeps. The ticket is its place in the SleepQueue.
+/// A waiter that sleeps. The slot is its place in the SleepQueue.
 struct Sleeper : Waiter {
     static constexpr std::size_t awake = SIZE_MAX;
-    std::size_t ticket = awake;
+    std::size_t slot = awake;
 };
 
 /// A simulated clock and those who sleep by it. The clock never goes back, and
@@ -27,12 +27,12 @@ struct Sleeper : Waiter {
 /// (Ahuja, Mehlhorn, Orlin, Tarjan, 1990).
 ///
 /// Compare a wake time with the clock, bit by bit: the highest bit in which
-/// they differ tells the drawer. Drawer 0 is "now", and everybody in a lower
-/// drawer wakes before anybody in a higher one. When the lower ones are empty,
-/// the first drawer that is not is dealt out anew: its earliest time becomes
+/// they differ tells the bucket. Bucket 0 is "now", and everybody in a lower
+/// bucket wakes before anybody in a higher one. When the lower ones are empty,
+/// the first bucket that is not is dealt out anew: its earliest time becomes
 /// the clock, and all the others differ from that in a lower bit than before.
 /// So nobody is dealt out more often than a time has bits, however many sleep;
-/// and those who wake at the same time are always in one drawer, in the order
+/// and those who wake at the same time are always in one bucket, in the order
 /// in which they came.
 class SleepQueue {
 public:
@@ -43,26 +43,26 @@ public:
     /// now()). It must be taken out before it is destroyed. Throws
     /// std::bad_alloc.
     void push(Sleeper& sleeper, Time wake_at) {
-        if (free_tickets_.empty()) {
+        if (free_slots_.empty()) {
             sleepers_.push_back(nullptr);
             // So that giving one back cannot fail
-            free_tickets_.reserve(sleepers_.capacity());
-            free_tickets_.push_back(sleepers_.size() - 1);
+            free_slots_.reserve(sleepers_.capacity());
+            free_slots_.push_back(sleepers_.size() - 1);
         }
-        const std::size_t ticket = free_tickets_.back();
-        put({wake_at, ticket});
-        free_tickets_.pop_back();
-        sleepers_[ticket] = &sleeper;
-        sleeper.ticket = ticket;
+        const std::size_t slot = free_slots_.back();
+        put({wake_at, slot});
+        free_slots_.pop_back();
+        sleepers_[slot] = &sleeper;
+        sleeper.slot = slot;
     }
 
-    /// Takes out `sleeper`, which sleeps here. Its entry stays in the drawer,
+    /// Takes out `sleeper`, which sleeps here. Its entry stays in the bucket,
     /// as one of nobody, until there are more of these than of sleepers.
     void remove(Sleeper& sleeper) noexcept {
-        sleepers_[sleeper.ticket] = nullptr;
-        sleeper.ticket = Sleeper::awake;
+        sleepers_[sleeper.slot] = nullptr;
+        sleeper.slot = Sleeper::awake;
         if (++removed_ > sleepers_.size() / 2) {
-            for (Drawer& drawer : drawers_) drop_removed(drawer);
+            for (Bucket& bucket : buckets_) drop_removed(bucket);
         }
     }
 
@@ -70,23 +70,23 @@ public:
     /// end of `ready`, first come first. Returns false, and the clock stays,
     /// when nobody sleeps.
     bool advance(WaitList& ready) {
-        for (Drawer& drawer : drawers_) {
-            if (removed_ > 0) drop_removed(drawer);
-            if (drawer.empty()) continue;
+        for (Bucket& bucket : buckets_) {
+            if (removed_ > 0) drop_removed(bucket);
+            if (bucket.empty()) continue;
             now_ =
-                std::ranges::min_element(drawer, {}, &Entry::wake_at)->wake_at;
-            for (const Entry& entry : drawer) {
+                std::ranges::min_element(bucket, {}, &Entry::wake_at)->wake_at;
+            for (const Entry& entry : bucket) {
                 if (entry.wake_at == now_) {
                     ready.push_back(wake(entry));
                 } else {
-                    // Always into a drawer below this one
+                    // Always into a bucket below this one
                     put(entry);
                     // It wakes sooner than most: let the processor fetch it
                     // while others run.
-                    __builtin_prefetch(sleepers_[entry.ticket]);
+                    __builtin_prefetch(sleepers_[entry.slot]);
                 }
             }
-            drawer.clear();
+            bucket.clear();
             return true;
         }
         return false;
@@ -95,27 +95,27 @@ public:
 private:
     struct Entry {
         Time wake_at;
-        std::size_t ticket;
+        std::size_t slot;
     };
-    using Drawer = std::vector<Entry>;
+    using Bucket = std::vector<Entry>;
 
     void put(const Entry& entry) {
         const auto difference =
             static_cast<std::uint64_t>(entry.wake_at ^ now_);
-        drawers_[std::bit_width(difference)].push_back(entry);
+        buckets_[std::bit_width(difference)].push_back(entry);
     }
 
     Sleeper& wake(const Entry& entry) noexcept {
-        Sleeper& sleeper = *sleepers_[entry.ticket];
-        sleeper.ticket = Sleeper::awake;
-        free_tickets_.push_back(entry.ticket);
+        Sleeper& sleeper = *sleepers_[entry.slot];
+        sleeper.slot = Sleeper::awake;
+        free_slots_.push_back(entry.slot);
         return sleeper;
     }
 
-    void drop_removed(Drawer& drawer) noexcept {
-        std::erase_if(drawer, [this](const Entry& entry) {
-            if (sleepers_[entry.ticket] != nullptr) return false;
-            free_tickets_.push_back(entry.ticket);
+    void drop_removed(Bucket& bucket) noexcept {
+        std::erase_if(bucket, [this](const Entry& entry) {
+            if (sleepers_[entry.slot] != nullptr) return false;
+            free_slots_.push_back(entry.slot);
             --removed_;
             return true;
         });
@@ -123,10 +123,10 @@ private:
 
     Time now_ = 0;
     // For 0 to 63 bits: a Time is not negative
-    std::array<Drawer, 64> drawers_;
-    // By ticket; nullptr: removed (a free ticket's says nothing)
+    std::array<Bucket, 64> buckets_;
+    // By slot; nullptr: removed (a free slot's says nothing)
     std::vector<Sleeper*> sleepers_;
-    std::vector<std::size_t> free_tickets_;
+    std::vector<std::size_t> free_slots_;
     // Entries of nobody
     std::size_t removed_ = 0;
 };

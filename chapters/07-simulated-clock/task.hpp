@@ -13,7 +13,7 @@
 
 namespace simulated {
 
-class TaskOwner;
+class UniqueFrame;
 
 /// What the compiler does at the end of a task: suspend it for good, and go on
 /// with whoever awaits it. Returning a handle from await_suspend is a jump, not
@@ -32,7 +32,7 @@ struct TaskPromiseBase : PooledFrame {
     // Goes on when this one is done
     std::coroutine_handle<> continuation = std::noop_coroutine();
     // The task that this one waits for
-    TaskOwner* awaiting = nullptr;
+    UniqueFrame* child = nullptr;
 };
 
 /// The promise_type of a task: the compiler calls it where the coroutine
@@ -74,18 +74,18 @@ private:
 };
 
 /// Owns the frame of a task, or nothing. Can be moved, not copied.
-class TaskOwner {
+class UniqueFrame {
 public:
-    TaskOwner() = default;
+    UniqueFrame() = default;
 
-    TaskOwner(std::coroutine_handle<> frame, TaskPromiseBase& promise)
+    UniqueFrame(std::coroutine_handle<> frame, TaskPromiseBase& promise)
         : frame_(frame), promise_(&promise) {}
 
-    TaskOwner(TaskOwner&& other) noexcept
+    UniqueFrame(UniqueFrame&& other) noexcept
         : frame_(std::exchange(other.frame_, nullptr)),
           promise_(other.promise_) {}
 
-    TaskOwner& operator=(TaskOwner&& other) noexcept {
+    UniqueFrame& operator=(UniqueFrame&& other) noexcept {
         if (this != &other) {
             destroy();
             frame_ = std::exchange(other.frame_, nullptr);
@@ -94,7 +94,7 @@ public:
         return *this;
     }
 
-    ~TaskOwner() { destroy(); }
+    ~UniqueFrame() { destroy(); }
 
     [[nodiscard]] std::coroutine_handle<> frame() const { return frame_; }
     [[nodiscard]] TaskPromiseBase& promise() const { return *promise_; }
@@ -107,17 +107,17 @@ public:
         if (!frame_) return;
         // Down to the task that waits for no other, turning the links round on
         // the way,
-        TaskOwner* parent = nullptr;
-        TaskOwner* task = this;
-        while (TaskOwner* child =
-                   std::exchange(task->promise_->awaiting, parent)) {
+        UniqueFrame* parent = nullptr;
+        UniqueFrame* task = this;
+        while (UniqueFrame* child =
+                   std::exchange(task->promise_->child, parent)) {
             parent = task;
             task = child;
         }
         // and back up: when a frame is destroyed, the task it waited for is
         // gone already.
         while (task != nullptr) {
-            parent = task->promise_->awaiting;
+            parent = task->promise_->child;
             std::exchange(task->frame_, nullptr).destroy();
             task = parent;
         }
@@ -146,7 +146,7 @@ public:
     class promise_type : public TaskPromise<T> {
     public:
         Task get_return_object() {
-            return Task(TaskOwner(
+            return Task(UniqueFrame(
                 std::coroutine_handle<promise_type>::from_promise(*this),
                 *this));
         }
@@ -175,7 +175,7 @@ public:
 private:
     class Awaiter {
     public:
-        explicit Awaiter(TaskOwner task) : task_(std::move(task)) {}
+        explicit Awaiter(UniqueFrame task) : task_(std::move(task)) {}
 
         [[nodiscard]] bool await_ready() const {
             if (!task_.frame()) {
@@ -191,8 +191,8 @@ private:
         std::coroutine_handle<> await_suspend(
             std::coroutine_handle<Promise> parent) noexcept {
             if constexpr (std::is_base_of_v<TaskPromiseBase, Promise>) {
-                parents_link_ = &parent.promise().awaiting;
-                *parents_link_ = &task_;
+                slot_in_parent_ = &parent.promise().child;
+                *slot_in_parent_ = &task_;
             }
             // EXERCISE 07.1
             task_.promise().continuation = parent;
@@ -201,20 +201,20 @@ private:
         }
 
         T await_resume() {
-            if (parents_link_ != nullptr) *parents_link_ = nullptr;
+            if (slot_in_parent_ != nullptr) *slot_in_parent_ = nullptr;
             // EXERCISE 07.1
             return static_cast<promise_type&>(task_.promise()).take();
             // END 07.1
         }
 
     private:
-        TaskOwner task_;
-        TaskOwner** parents_link_ = nullptr;
+        UniqueFrame task_;
+        UniqueFrame** slot_in_parent_ = nullptr;
     };
 
-    explicit Task(TaskOwner owner) : owner_(std::move(owner)) {}
+    explicit Task(UniqueFrame owner) : owner_(std::move(owner)) {}
 
-    TaskOwner owner_;
+    UniqueFrame owner_;
 };
 
 }  // namespace simulated

@@ -13,10 +13,10 @@ public:
     Waiter() = default;
     Waiter(const Waiter&) = delete;
     Waiter& operator=(const Waiter&) = delete;
-    ~Waiter() { leave(); }
+    ~Waiter() { unlink(); }
 
-    /// Leaves the queue it stands in, if any.
-    void leave() noexcept {
+    /// Takes it out of the queue it is in, if any.
+    void unlink() noexcept {
         previous_->next_ = next_;
         next_->previous_ = previous_;
         next_ = previous_ = this;
@@ -52,7 +52,7 @@ public:
     Waiter&
     pop_front() noexcept {  // NOLINT(readability-make-member-function-const)
         Waiter& first = front();
-        first.leave();
+        first.unlink();
         return first;
     }
 

@@ -19,6 +19,7 @@
 #include "chapters/05-callback-loop/clock.hpp"
 #include "chapters/07-simulated-clock/frame_pool.hpp"
 #include "chapters/07-simulated-clock/task.hpp"
+#include "chapters/07-simulated-clock/task_errors.hpp"
 #include "chapters/07-simulated-clock/wait_list.hpp"
 #include "chapters/08-coroutine-loop/sleep_queue.hpp"
 
@@ -26,16 +27,10 @@ namespace coroutines {
 
 using callbacks::Clock;
 using callbacks::Duration;
+using simulated::Deadlock;
 using simulated::Task;
 using simulated::Waiter;
 using simulated::WaitList;
-
-/// Everybody waits and nobody is left who could wake them. what() names the
-/// tasks.
-class Deadlock : public std::runtime_error {
-public:
-    using std::runtime_error::runtime_error;
-};
 
 /// What the kernel's events are for: the tag of a descriptor on epoll's list.
 class EventSource {
@@ -75,7 +70,7 @@ public:
 
     /// `clock` is not owned.
     explicit EventLoop(Clock& clock = callbacks::steady_clock(),
-                       ErrorHandler on_error = print_error)
+                       ErrorHandler on_error = simulated::print_error)
         : clock_(clock), on_error_(std::move(on_error)) {}
 
     EventLoop(const EventLoop&) = delete;
@@ -143,7 +138,7 @@ public:
     // --- For awaiters ---
 
     /// `waiter`, which stands in no queue, is resumed in this turn or the next.
-    void make_ready(Waiter& waiter) noexcept { ready_.push_back(waiter); }
+    void schedule(Waiter& waiter) noexcept { ready_.push_back(waiter); }
 
     /// `operation` is tried in the next turn, when others have had theirs.
     void try_later(Operation& operation) noexcept {
@@ -249,7 +244,7 @@ private:
         while (!later_.empty()) {
             auto& operation = static_cast<Operation&>(later_.pop_front());
             if (operation.attempt()) {
-                make_ready(operation);
+                schedule(operation);
             } else {
                 operation.wait_for_readiness();
             }
@@ -260,7 +255,9 @@ private:
         if (!ready_.empty() || !later_.empty()) return callbacks::at_once;
         if (!sleepers_.empty()) return sleepers_.first_wake_time();
         if (watching_ == 0)
-            throw Deadlock("deadlock: nothing can wake " + names());
+            throw Deadlock(
+                "deadlock: nothing can wake " +
+                simulated::pending_task_names<Root::promise_type>(tasks_));
         return callbacks::never;
     }
 
@@ -279,39 +276,9 @@ private:
         while (!tasks.empty()) tasks.front().coroutine.destroy();
     }
 
-    /// Of the tasks that are not finished: the first few.
-    [[nodiscard]] std::string names() const {
-        constexpr int most = 10;
-        std::string text;
-        int count = 0;
-        tasks_.for_each([&](const Waiter& task) {
-            if (++count > most) return;
-            if (count > 1) text += ", ";
-            text +=
-                '"' + static_cast<const Root::promise_type&>(task).name + '"';
-        });
-        if (count > most)
-            text += " and " + std::to_string(count - most) + " more";
-        return text;
-    }
-
     [[noreturn]] static void give_up(const char* why) {
         std::fprintf(stderr, "coroutines::EventLoop: %s\n", why);
         std::abort();
-    }
-
-    static void print_error(const std::string& task,
-                            const std::exception_ptr& error) {
-        try {
-            std::rethrow_exception(error);
-        } catch (const std::exception& exception) {
-            std::fprintf(stderr, "task \"%s\" failed: %s\n", task.c_str(),
-                         exception.what());
-        } catch (...) {
-            std::fprintf(stderr,
-                         "task \"%s\" failed: not with a std::exception\n",
-                         task.c_str());
-        }
     }
 
     static constexpr int operations_in_a_row = 32;
@@ -363,7 +330,7 @@ public:
     /// is done.
     void cancel() noexcept {
         if (root_ == nullptr) return;
-        root_->leave();
+        root_->unlink();
         root_->loop.cancelled_.push_back(*root_);
     }
 
@@ -385,7 +352,7 @@ inline EventLoop::Spawned EventLoop::spawn(std::string name, Task<> task) {
     Root::promise_type& root =
         own(*this, std::move(name), std::move(task)).promise;
     tasks_.push_back(root);
-    make_ready(root.start);
+    schedule(root.start);
     return Spawned(root);
 }
 
@@ -446,7 +413,7 @@ public:
 
 private:
     void happened(std::uint32_t /*events*/) noexcept override {
-        loop_.make_ready(*this);
+        loop_.schedule(*this);
     }
 
     void unregister() noexcept {

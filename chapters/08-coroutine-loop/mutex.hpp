@@ -55,7 +55,7 @@ private:
         if (waiting_.empty()) return;
         auto& next = static_cast<Lock&>(waiting_.pop_front());
         owner_ = &next;
-        loop_.make_ready(next);
+        loop_.schedule(next);
     }
 
     EventLoop& loop_;

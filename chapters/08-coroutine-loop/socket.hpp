@@ -152,7 +152,7 @@ public:
 
     /// The kernel says that the socket is ready for this side.
     void on_ready() noexcept {
-        if (waiting_ && attempt()) state_->loop.make_ready(*this);
+        if (waiting_ && attempt()) state_->loop.schedule(*this);
     }
 
     /// The socket is about to be destroyed.
@@ -163,8 +163,8 @@ public:
         if (done_) return;
         done_ = true;
         error_ = ECANCELED;
-        leave();
-        loop.make_ready(*this);
+        unlink();
+        loop.schedule(*this);
     }
 
 protected:

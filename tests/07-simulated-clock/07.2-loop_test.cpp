@@ -117,7 +117,7 @@ TEST_CASE("07.2 when everybody waits and nobody can wake them, run() says who") 
     } catch (const Deadlock& deadlock) {
         said = deadlock.what();
     }
-    CHECK_MESSAGE(said == "deadlock at 3: nobody can wake \"chicken\", \"egg\"",
+    CHECK_MESSAGE(said == "deadlock at 3: nothing can wake \"chicken\", \"egg\"",
                   "run() should throw Deadlock, with the names; it said ", said,
                   ". Those that are not finished stand in tasks_");
     INFO("then somebody outside set egg, and called run() again");

@@ -133,7 +133,7 @@ TEST_CASE("07.3 giving a permit back runs nobody: the next one is ready") {
     run(loop);
     CHECK_MESSAGE(room.log.text() == "gave-it-back b", "b should come in later; it was ",
                   room.log.text(),
-                  ". Whoever calls resume() here runs b in the middle of a's line: make_ready()");
+                  ". Whoever calls resume() here runs b in the middle of a's line: schedule()");
 }
 
 TEST_CASE("07.3 who is destroyed while it waits is out of the queue") {

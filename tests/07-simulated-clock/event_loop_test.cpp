@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "chapters/07-simulated-clock/event.hpp"
-#include "chapters/07-simulated-clock/gather.hpp"
+#include "chapters/07-simulated-clock/when_all.hpp"
 #include "tests/07-simulated-clock/tools.hpp"
 
 namespace {
@@ -219,7 +219,7 @@ TEST_CASE("07: a deadlock is reported, by name") {
     loop.add_task("egg", first(chicken, egg));
     Log log;
     loop.add_task("farmer", sleeper(loop, log, "farmer", {3}));
-    CHECK_THROWS_WITH_AS(loop.run(), "deadlock at 3: nobody can wake \"chicken\", \"egg\"",
+    CHECK_THROWS_WITH_AS(loop.run(), "deadlock at 3: nothing can wake \"chicken\", \"egg\"",
                          Deadlock);
     egg.set();
     loop.run();  // resolved from outside: now all can finish
@@ -351,14 +351,14 @@ TEST_CASE("07: the end of a loop destroys its tasks, wherever they are") {
         auto nested = [](auto& waits, Event& event, Guest guest) -> Task<> {
             co_await waits(event, std::move(guest));
         };
-        auto gathers = [](auto& waits, Event& event, int& alive) -> Task<> {
+        auto all = [](auto& waits, Event& event, int& alive) -> Task<> {
             std::vector<Task<>> tasks;
             for (int i = 0; i < 3; ++i) tasks.push_back(waits(event, Guest(alive)));
-            co_await simulated::gather(std::move(tasks));
+            co_await simulated::when_all(std::move(tasks));
         };
         loop.add_task("waits", waits(never, Guest(alive)));
         loop.add_task("nested", nested(waits, never, Guest(alive)));
-        loop.add_task("gathers", gathers(waits, never, alive));
+        loop.add_task("when_all", all(waits, never, alive));
         CHECK_THROWS_AS(loop.run(), Deadlock);
         loop.add_task("not started", waits(never, Guest(alive)));
         CHECK(alive == 1 + 1 + 3 + 1);
@@ -380,7 +380,7 @@ Task<int> everything(EventLoop& loop, Event& event, int& alive) {
     co_await event.wait();
     std::vector<Task<int>> tasks;
     for (int i = 0; i < 3; ++i) tasks.push_back(child(loop, alive));
-    for (const int one : co_await simulated::gather(std::move(tasks))) sum += one;
+    for (const int one : co_await simulated::when_all(std::move(tasks))) sum += one;
     std::vector<Task<int>> bad;
     bad.push_back(child(loop, alive));
     auto fails = [](EventLoop& loop) -> Task<int> {
@@ -390,7 +390,7 @@ Task<int> everything(EventLoop& loop, Event& event, int& alive) {
     bad.push_back(fails(loop));
     bad.push_back(child(loop, alive));
     try {
-        co_await simulated::gather(std::move(bad));
+        co_await simulated::when_all(std::move(bad));
     } catch (const std::runtime_error&) {
         sum += 10;
     }

@@ -78,7 +78,7 @@ private:
         }
         auto& next = static_cast<Acquire&>(waiters_.pop_front());
         next.permit_ = Permit(this);
-        loop_.make_ready(next);
+        loop_.schedule(next);
     }
 
     EventLoop& loop_;

@@ -151,7 +151,7 @@ private:
         log_[said_++ % kept] = std::move(line);
         while (!waiting_.empty()) {
             auto& news = static_cast<News&>(waiting_.pop_front());
-            news.loop.make_ready(news);
+            news.loop.schedule(news);
         }
     }
 

@@ -44,7 +44,7 @@ struct Bell {
     }
 
     void ring() {
-        while (!waiting.empty()) loop.make_ready(waiting.pop_front());
+        while (!waiting.empty()) loop.schedule(waiting.pop_front());
     }
 
     EventLoop& loop;

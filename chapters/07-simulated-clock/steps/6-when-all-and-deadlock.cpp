@@ -8,17 +8,17 @@
 
 #include "chapters/07-simulated-clock/event.hpp"
 #include "chapters/07-simulated-clock/event_loop.hpp"
-#include "chapters/07-simulated-clock/gather.hpp"
 #include "chapters/07-simulated-clock/task.hpp"
+#include "chapters/07-simulated-clock/when_all.hpp"
 
 namespace {
 
 using simulated::Deadlock;
 using simulated::Event;
 using simulated::EventLoop;
-using simulated::gather;
 using simulated::Task;
 using simulated::Time;
+using simulated::when_all;
 
 /// Says when it goes, also where it does not come to its end.
 struct Cook {
@@ -46,7 +46,7 @@ Task<> dinner(EventLoop& loop, std::string main_dish) {
     dishes.push_back(cook(loop, "soup", 30));
     dishes.push_back(cook(loop, std::move(main_dish), 20));
     dishes.push_back(cook(loop, "cake", 50));
-    const std::vector<std::string> ready = co_await gather(std::move(dishes));
+    const std::vector<std::string> ready = co_await when_all(std::move(dishes));
     std::printf("%ld: dinner is %s, %s, %s\n", long{loop.current_time()},
                 ready[0].c_str(), ready[1].c_str(), ready[2].c_str());
 }

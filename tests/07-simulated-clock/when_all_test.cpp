@@ -1,5 +1,5 @@
-// gather: results, errors, cancellation. See docs/07-simulated-clock.md.
-#include "chapters/07-simulated-clock/gather.hpp"
+// when_all: results, errors, cancellation. See docs/07-simulated-clock.md.
+#include "chapters/07-simulated-clock/when_all.hpp"
 
 #include <memory>
 #include <stdexcept>
@@ -12,7 +12,7 @@
 
 namespace {
 
-using simulated::gather;
+using simulated::when_all;
 using tools::EventLoop;
 using tools::Guest;
 using tools::Log;
@@ -35,14 +35,15 @@ struct Work {
     int result;
 };
 
-/// Gathers these workers, and logs the results or the error.
-Task<> gather_workers(EventLoop& loop, Log& log, std::vector<Work> works, int& alive) {
+/// Runs these workers with when_all, and logs the results or the error.
+Task<> run_workers(EventLoop& loop, Log& log, std::vector<Work> works, int& alive) {
     std::vector<Task<int>> tasks;
     for (const Work& work : works) {
         tasks.push_back(worker(loop, log, work.delay, work.result, alive));
     }
     try {
-        for (const int result : co_await gather(std::move(tasks))) log.add(std::to_string(result));
+        for (const int result : co_await when_all(std::move(tasks)))
+            log.add(std::to_string(result));
     } catch (const std::runtime_error& error) {
         log.add(error.what());
         log.add("alive:" + std::to_string(alive));
@@ -50,41 +51,41 @@ Task<> gather_workers(EventLoop& loop, Log& log, std::vector<Work> works, int& a
     log.add("at" + std::to_string(loop.current_time()));
 }
 
-std::string gathered(std::vector<Work> works) {
+std::string log_of(std::vector<Work> works) {
     Log log;
     int alive = 0;
-    run_alone([&](EventLoop& loop) { return gather_workers(loop, log, std::move(works), alive); });
+    run_alone([&](EventLoop& loop) { return run_workers(loop, log, std::move(works), alive); });
     CHECK(alive == 0);
     return log.text();
 }
 
-TEST_CASE("07: gather gives the results in the order of the tasks, not of their ends") {
-    CHECK(gathered({{3, 1}, {1, 2}, {2, 3}}) == "start1 start2 start3 end2 end3 end1 1 2 3 at3");
+TEST_CASE("07: when_all gives the results in the order of the tasks, not of their ends") {
+    CHECK(log_of({{3, 1}, {1, 2}, {2, 3}}) == "start1 start2 start3 end2 end3 end1 1 2 3 at3");
 }
 
-TEST_CASE("07: gather nothing") {
-    CHECK(gathered({}) == "at0");
+TEST_CASE("07: when_all nothing") {
+    CHECK(log_of({}) == "at0");
 }
 
-TEST_CASE("07: gather tasks that never wait") {
-    CHECK(gathered({{0, 1}, {0, 2}}) == "start1 end1 start2 end2 1 2 at0");
-    CHECK(gathered({{0, 1}, {2, 2}, {0, 3}}) == "start1 end1 start2 start3 end3 end2 1 2 3 at2");
+TEST_CASE("07: when_all tasks that never wait") {
+    CHECK(log_of({{0, 1}, {0, 2}}) == "start1 end1 start2 end2 1 2 at0");
+    CHECK(log_of({{0, 1}, {2, 2}, {0, 3}}) == "start1 end1 start2 start3 end3 end2 1 2 3 at2");
 }
 
 TEST_CASE("07: the first exception destroys the siblings, then it is thrown") {
-    CHECK(gathered({{5, 1}, {2, -2}, {9, 3}, {1, 4}}) ==
+    CHECK(log_of({{5, 1}, {2, -2}, {9, 3}, {1, 4}}) ==
           "start1 start-2 start3 start4 end4 worker -2 alive:0 at2");
 }
 
 TEST_CASE("07: of two exceptions at the same time the first one counts") {
-    CHECK(gathered({{2, -1}, {2, -2}}) == "start-1 start-2 worker -1 alive:0 at2");
+    CHECK(log_of({{2, -1}, {2, -2}}) == "start-1 start-2 worker -1 alive:0 at2");
 }
 
 TEST_CASE("07: after an exception at the start no further task starts") {
-    CHECK(gathered({{1, 1}, {0, -2}, {0, 3}}) == "start1 start-2 worker -2 alive:0 at0");
+    CHECK(log_of({{1, 1}, {0, -2}, {0, 3}}) == "start1 start-2 worker -2 alive:0 at0");
 }
 
-TEST_CASE("07: gather tasks without results") {
+TEST_CASE("07: when_all tasks without results") {
     Log log;
     auto quiet = [](EventLoop& loop, Log& log, Time delay) -> Task<> {
         co_await loop.async_sleep(delay);
@@ -94,14 +95,14 @@ TEST_CASE("07: gather tasks without results") {
         std::vector<Task<>> tasks;
         tasks.push_back(quiet(loop, log, 2));
         tasks.push_back(quiet(loop, log, 1));
-        co_await gather(std::move(tasks));
+        co_await when_all(std::move(tasks));
         log.add("all");
     };
     run_alone([&](EventLoop& loop) { return parent(quiet, loop, log); });
     CHECK(log.text() == "1 2 all");
 }
 
-TEST_CASE("07: gather results that can only be moved") {
+TEST_CASE("07: when_all results that can only be moved") {
     auto make = [](EventLoop& loop, int number) -> Task<std::unique_ptr<int>> {
         co_await loop.async_sleep(number);
         co_return std::make_unique<int>(number);
@@ -110,13 +111,13 @@ TEST_CASE("07: gather results that can only be moved") {
     auto parent = [](auto& make, EventLoop& loop, int& sum) -> Task<> {
         std::vector<Task<std::unique_ptr<int>>> tasks;
         for (int i = 0; i < 3; ++i) tasks.push_back(make(loop, i));
-        for (const auto& one : co_await gather(std::move(tasks))) sum = 10 * sum + *one;
+        for (const auto& one : co_await when_all(std::move(tasks))) sum = 10 * sum + *one;
     };
     run_alone([&](EventLoop& loop) { return parent(make, loop, sum); });
     CHECK(sum == 12);
 }
 
-TEST_CASE("07: gather in gather") {
+TEST_CASE("07: when_all in when_all") {
     auto leaf = [](EventLoop& loop, int number) -> Task<int> {
         co_await loop.async_sleep(number);
         co_return number;
@@ -125,25 +126,25 @@ TEST_CASE("07: gather in gather") {
         std::vector<Task<int>> tasks;
         for (int i = 0; i < 10; ++i) tasks.push_back(leaf(loop, from + i));
         int sum = 0;
-        for (const int one : co_await gather(std::move(tasks))) sum += one;
+        for (const int one : co_await when_all(std::move(tasks))) sum += one;
         co_return sum;
     };
     int sum = 0;
     auto root = [](auto& branch, auto& leaf, EventLoop& loop, int& sum) -> Task<> {
         std::vector<Task<int>> tasks;
         for (int i = 0; i < 10; ++i) tasks.push_back(branch(leaf, loop, 10 * i));
-        for (const int one : co_await gather(std::move(tasks))) sum += one;
+        for (const int one : co_await when_all(std::move(tasks))) sum += one;
     };
     run_alone([&](EventLoop& loop) { return root(branch, leaf, loop, sum); });
     CHECK(sum == 99 * 100 / 2);
 }
 
-TEST_CASE("07: destroying the task that gathers destroys those that it gathers") {
+TEST_CASE("07: destroying a task that awaits when_all destroys its members") {
     EventLoop loop;
     Log log;
     int alive = 0;
     {
-        Task<> task = gather_workers(loop, log, {{1, 1}, {2, 2}, {3, 3}}, alive);
+        Task<> task = run_workers(loop, log, {{1, 1}, {2, 2}, {3, 3}}, alive);
         task.start();
         CHECK(alive == 3);
     }
@@ -153,10 +154,10 @@ TEST_CASE("07: destroying the task that gathers destroys those that it gathers")
     CHECK(loop.current_time() == 0);
 }
 
-TEST_CASE("07: gather a hundred thousand tasks") {
+TEST_CASE("07: when_all a hundred thousand tasks") {
     std::vector<Work> works;
     for (int i = 0; i < tools::many / 10; ++i) works.push_back({i % 7, 1});
-    const std::string text = gathered(std::move(works));
+    const std::string text = log_of(std::move(works));
     CHECK(text.substr(text.size() - 7) == "1 1 at6");
 }
 
