@@ -11,8 +11,8 @@ using Duration = std::chrono::steady_clock::duration;
 
 /// Deadlines of a wait that must not sleep, and of one that nothing but an
 /// event ends.
-inline constexpr TimePoint at_once = TimePoint::min();
-inline constexpr TimePoint never = TimePoint::max();
+inline constexpr TimePoint no_wait = TimePoint::min();
+inline constexpr TimePoint no_deadline = TimePoint::max();
 
 /// What time it is, and how time passes while a loop has nothing to do.
 class Clock {
@@ -23,11 +23,11 @@ public:
 
     /// How long the kernel may let the loop sleep when its next timer is due at
     /// `next`, as epoll_wait takes it: milliseconds, -1 for ever.
-    [[nodiscard]] virtual std::chrono::milliseconds sleep_until(
+    [[nodiscard]] virtual std::chrono::milliseconds poll_timeout(
         TimePoint next) const = 0;
 
     /// That sleep is over, and nothing was ready.
-    virtual void nothing_until(TimePoint next) = 0;
+    virtual void advance_to(TimePoint next) = 0;
 };
 
 /// The clock of the machine. Steady: setting the time of day moves no timer.
@@ -37,11 +37,11 @@ public:
         return std::chrono::steady_clock::now();
     }
 
-    [[nodiscard]] std::chrono::milliseconds sleep_until(
+    [[nodiscard]] std::chrono::milliseconds poll_timeout(
         TimePoint next) const override {
         using std::chrono::milliseconds;
-        if (next == never) return milliseconds(-1);
-        if (next == at_once) return milliseconds(0);
+        if (next == no_deadline) return milliseconds(-1);
+        if (next == no_wait) return milliseconds(0);
         // Rounded up: a timer is never early, and no wait ends a moment too
         // soon to fire it. Not more than an hour, which fits into epoll_wait's
         // int; the loop then just waits again.
@@ -51,7 +51,7 @@ public:
                                         std::chrono::hours(1));
     }
 
-    void nothing_until(TimePoint /*next*/) override {}
+    void advance_to(TimePoint /*next*/) override {}
 };
 
 /// A clock for tests. No loop on it ever sleeps for a timer: while anything is
@@ -60,14 +60,14 @@ class SimulatedClock : public Clock {
 public:
     [[nodiscard]] TimePoint now() const override { return now_; }
 
-    [[nodiscard]] std::chrono::milliseconds sleep_until(
+    [[nodiscard]] std::chrono::milliseconds poll_timeout(
         TimePoint next) const override {
         // -1: it is up to other threads
-        return std::chrono::milliseconds(next == never ? -1 : 0);
+        return std::chrono::milliseconds(next == no_deadline ? -1 : 0);
     }
 
-    void nothing_until(TimePoint next) override {
-        if (next != never) now_ = std::max(now_, next);
+    void advance_to(TimePoint next) override {
+        if (next != no_deadline) now_ = std::max(now_, next);
     }
 
     /// Lets `time` pass at once, as a callback does that computes for so long.

@@ -25,7 +25,7 @@ namespace callbacks {
 ///          |                           |     ^
 ///          | end of input, error       |     +-- when there is room (the
 ///          client reads slowly) v                           v error
-///        finish <----------------------+------------ check_silence (nothing
+///        finish <----------------------+------------ check_idle (nothing
 ///        moved for too long)
 ///
 /// It is either read from or written to, never both, out of one fixed buffer,
@@ -46,7 +46,7 @@ public:
     ~Connection() {
         wait_for(Event::nothing);
         loop_.cancel(reply_timer_);
-        loop_.cancel(silence_timer_);
+        loop_.cancel(idle_timer_);
     }
 
     Connection(const Connection&) = delete;
@@ -56,8 +56,8 @@ public:
     /// watch more).
     void start() {
         wait_for(Event::readable);
-        bytes_moved();
-        if (options_.idle_timeout.count() > 0) check_silence();
+        record_activity();
+        if (options_.idle_timeout.count() > 0) check_idle();
     }
 
 private:
@@ -75,14 +75,14 @@ private:
         sent_ = 0;
         end_ = static_cast<std::size_t>(count);
         // Until the reply is due it is we who are silent
-        bytes_moved(options_.reply_delay);
+        record_activity(options_.reply_delay);
         if (options_.reply_delay.count() == 0) {
             send_reply();
         } else {
             // One reply at a time
             wait_for(Event::nothing);
             reply_timer_ = loop_.call_later(options_.reply_delay,
-                                            step(&Connection::send_reply));
+                                            guarded(&Connection::send_reply));
         }
     }
 
@@ -96,7 +96,7 @@ private:
         if (count > 0) {
             // May be less than asked for
             sent_ += static_cast<std::size_t>(count);
-            bytes_moved();
+            record_activity();
         }
         wait_for(sent_ == end_ ? Event::readable : Event::writable);
     }
@@ -104,21 +104,20 @@ private:
     /// The client was not silent just now, nor is it before `excused` is over.
     /// Costs no timer operation, and without a time-out not even a look at the
     /// clock.
-    void bytes_moved(Duration excused = {}) {
+    void record_activity(Duration excused = {}) {
         if (options_.idle_timeout.count() > 0)
-            quiet_since_ = loop_.now() + excused;
+            last_activity_ = loop_.now() + excused;
     }
 
     /// The one timer for silence. It stays where it is when bytes move: when it
     /// fires, it finds out since when there is silence, and sets itself again
     /// for the rest of the time.
-    void check_silence() {
-        const TimePoint due = quiet_since_ + options_.idle_timeout;
+    void check_idle() {
+        const TimePoint due = last_activity_ + options_.idle_timeout;
         if (due <= loop_.now()) {
             finish();
         } else {
-            silence_timer_ =
-                loop_.call_at(due, step(&Connection::check_silence));
+            idle_timer_ = loop_.call_at(due, guarded(&Connection::check_idle));
         }
     }
 
@@ -127,9 +126,9 @@ private:
     void wait_for(Event event) {
         if (event == awaited_) return;
         if (event == Event::readable)
-            loop_.add_reader(fd(), step(&Connection::read_request));
+            loop_.add_reader(fd(), guarded(&Connection::read_request));
         if (event == Event::writable)
-            loop_.add_writer(fd(), step(&Connection::send_reply));
+            loop_.add_writer(fd(), guarded(&Connection::send_reply));
         if (awaited_ == Event::readable) loop_.remove_reader(fd());
         if (awaited_ == Event::writable) loop_.remove_writer(fd());
         awaited_ = event;
@@ -138,7 +137,7 @@ private:
     /// A callback for one of the functions above. What they throw must end
     /// here: their caller is the loop, and it would end the server for the sake
     /// of one client.
-    Callback step(void (Connection::*function)()) {
+    Callback guarded(void (Connection::*function)()) {
         return [this, function] {
             try {
                 (this->*function)();
@@ -178,10 +177,10 @@ private:
     std::size_t end_ = 0;
 
     Event awaited_ = Event::nothing;
-    Timer reply_timer_;
-    Timer silence_timer_;
+    TimerHandle reply_timer_;
+    TimerHandle idle_timer_;
     // Kept only where there is a time-out
-    TimePoint quiet_since_;
+    TimePoint last_activity_;
 };
 
 }  // namespace callbacks

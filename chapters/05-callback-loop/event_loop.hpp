@@ -14,8 +14,8 @@
 #include <vector>
 
 #include "chapters/05-callback-loop/clock.hpp"
+#include "chapters/05-callback-loop/poller.hpp"
 #include "chapters/05-callback-loop/timer_queue.hpp"
-#include "chapters/05-callback-loop/watchers.hpp"
 #include "common/descriptor.hpp"
 #include "common/error.hpp"
 
@@ -29,13 +29,13 @@ class EventLoop {
 public:
     /// `clock` is not owned.
     explicit EventLoop(Clock& clock = steady_clock()) : clock_(clock) {
-        add_reader(wake_up_.fd(), [this] { take_tasks_from_outside(); });
+        add_reader(wake_up_.fd(), [this] { take_threadsafe_tasks(); });
     }
 
     /// What a callback owns may remove and cancel here once more, while both
     /// are destroyed.
     ~EventLoop() {
-        watchers_.remove_all();
+        poller_.remove_all();
         timers_.cancel_all();
         std::exchange(tasks_, {});
     }
@@ -51,7 +51,7 @@ public:
         if (in_callback_)
             throw std::logic_error("run() was called by a callback");
         stopped_ = false;
-        while (!stopped_ && something_can_happen()) turn();
+        while (!stopped_ && is_alive()) turn();
     }
 
     /// run() returns at the end of this turn, and does not sleep before.
@@ -66,14 +66,14 @@ public:
     /// called from them.
     void call_soon_threadsafe(Callback task) {
         const std::lock_guard lock(mutex_);
-        from_outside_.push_back(std::move(task));
-        if (from_outside_.size() == 1) ::eventfd_write(wake_up_.fd(), 1);
+        threadsafe_tasks_.push_back(std::move(task));
+        if (threadsafe_tasks_.size() == 1) ::eventfd_write(wake_up_.fd(), 1);
     }
 
     /// A call_soon_threadsafe() is going to come: run() does not return until a
-    /// release() for it.
-    void hold() { ++held_; }
-    void release() { --held_; }
+    /// work_finished() for it.
+    void work_started() { ++outstanding_work_; }
+    void work_finished() { --outstanding_work_; }
 
     // --- Timers ---
 
@@ -82,18 +82,18 @@ public:
     /// Calls `callback` once, not before `due`. To repeat it, set the next at
     /// `due` + period: a call_later(period) would add what the callback took to
     /// every period.
-    Timer call_at(TimePoint due, Callback callback) {
+    TimerHandle call_at(TimePoint due, Callback callback) {
         return timers_.set(due, std::move(callback));
     }
 
     /// Calls `callback` once, not before `delay` has passed.
-    Timer call_later(Duration delay, Callback callback) {
+    TimerHandle call_later(Duration delay, Callback callback) {
         return call_at(now() + delay, std::move(callback));
     }
 
     /// Destroys the timer's callback. False, and harmless, if it has fired or
     /// was cancelled before.
-    bool cancel(const Timer& timer) { return timers_.cancel(timer); }
+    bool cancel(const TimerHandle& timer) { return timers_.cancel(timer); }
 
     // --- Readiness ---
 
@@ -103,21 +103,21 @@ public:
     /// Throws std::system_error and changes nothing then: EPERM (a disk file:
     /// epoll cannot watch it), ENOSPC or ENOMEM (the system cannot watch more).
     void add_reader(int fd, Callback callback) {
-        watchers_.add(fd, Watchers::Side::reader, std::move(callback));
+        poller_.add(fd, Poller::Direction::read, std::move(callback));
     }
 
     /// The same for writing: there is room, or an error.
     void add_writer(int fd, Callback callback) {
-        watchers_.add(fd, Watchers::Side::writer, std::move(callback));
+        poller_.add(fd, Poller::Direction::write, std::move(callback));
     }
 
     /// Its callback is not called again, even if it is known to be ready. False
     /// if there is none.
     bool remove_reader(int fd) {
-        return watchers_.remove(fd, Watchers::Side::reader);
+        return poller_.remove(fd, Poller::Direction::read);
     }
     bool remove_writer(int fd) {
-        return watchers_.remove(fd, Watchers::Side::writer);
+        return poller_.remove(fd, Poller::Direction::write);
     }
 
     // --- Looking on ---
@@ -144,7 +144,7 @@ private:
     void turn() {
         const std::size_t queued = tasks_.size();
         call_due_timers();
-        call_who_is_ready();
+        poll_io();
         call_tasks(queued);
     }
 
@@ -156,16 +156,16 @@ private:
     }
 
     /// The only place where the loop sleeps.
-    void call_who_is_ready() {
-        watchers_.destroy_retired();
+    void poll_io() {
+        poller_.destroy_retired();
         // EXERCISE 05.2
-        const bool must_not_sleep =
-            stopped_ || !tasks_.empty() || !something_can_happen();
-        const TimePoint next = must_not_sleep ? at_once : timers_.next_due();
-        const bool anybody = watchers_.wait(
-            clock_.sleep_until(next),
-            [this](const Callback& callback) { call(callback); });
-        if (!anybody) clock_.nothing_until(next);
+        const bool must_not_sleep = stopped_ || !tasks_.empty() || !is_alive();
+        const TimePoint next =
+            must_not_sleep ? no_wait : timers_.next_deadline();
+        const bool had_events =
+            poller_.wait(clock_.poll_timeout(next),
+                         [this](const Callback& callback) { call(callback); });
+        if (!had_events) clock_.advance_to(next);
         // END 05.2
     }
 
@@ -178,21 +178,23 @@ private:
         }
     }
 
-    [[nodiscard]] bool something_can_happen() {
+    [[nodiscard]] bool is_alive() {
         // One is the loop's own
-        const bool watching = watchers_.count() > 1;
-        if (watching || !timers_.empty() || !tasks_.empty() || held_ > 0)
+        const bool watching = poller_.count() > 1;
+        if (watching || !timers_.empty() || !tasks_.empty() ||
+            outstanding_work_ > 0)
             return true;
         const std::lock_guard lock(mutex_);
-        return !from_outside_.empty();
+        return !threadsafe_tasks_.empty();
     }
 
-    void take_tasks_from_outside() {
+    void take_threadsafe_tasks() {
         const std::lock_guard lock(mutex_);
         eventfd_t count = 0;
         ::eventfd_read(wake_up_.fd(), &count);
-        for (Callback& task : from_outside_) tasks_.push_back(std::move(task));
-        from_outside_.clear();
+        for (Callback& task : threadsafe_tasks_)
+            tasks_.push_back(std::move(task));
+        threadsafe_tasks_.clear();
     }
 
     void call(const Callback& callback) {
@@ -222,15 +224,15 @@ private:
 
     Clock& clock_;
     TimerQueue timers_;
-    Watchers watchers_;
+    Poller poller_;
     std::deque<Callback> tasks_;
 
     std::mutex mutex_;
     // Guarded by mutex_
-    std::vector<Callback> from_outside_;
+    std::vector<Callback> threadsafe_tasks_;
     common::Descriptor wake_up_{common::check(
         ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), "cannot create an eventfd")};
-    int held_ = 0;
+    int outstanding_work_ = 0;
 
     bool stopped_ = false;
     bool in_callback_ = false;

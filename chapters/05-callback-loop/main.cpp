@@ -80,7 +80,7 @@ private:
     EventLoop& loop_;
     ServiceOptions options_;
     Listener listener_;
-    callbacks::Timer pause_timer_;
+    callbacks::TimerHandle pause_timer_;
     // By descriptor
     std::unordered_map<int, Connection> connections_;
 };

@@ -16,25 +16,27 @@ using Callback = std::function<void()>;
 /// Names one timer, for cancel(), also after it has fired: no number is given
 /// twice. Timers fire in this order: by time, then as they were set. A default
 /// one names no timer.
-struct Timer {
+struct TimerHandle {
     TimePoint due;
-    std::uint64_t number = 0;
-    auto operator<=>(const Timer&) const = default;
+    std::uint64_t id = 0;
+    auto operator<=>(const TimerHandle&) const = default;
 };
 
 /// Who is to be called when. Setting and cancelling cost O(log n), and what is
 /// cancelled is gone.
 class TimerQueue {
 public:
-    Timer set(TimePoint due, Callback callback) {
-        const Timer timer{due, ++last_number_};
+    TimerHandle set(TimePoint due, Callback callback) {
+        const TimerHandle timer{due, ++last_id_};
         timers_.emplace(timer, std::move(callback));
         return timer;
     }
 
     /// Destroys its callback. False if the timer has fired or was cancelled
     /// before.
-    bool cancel(const Timer& timer) { return !timers_.extract(timer).empty(); }
+    bool cancel(const TimerHandle& timer) {
+        return !timers_.extract(timer).empty();
+    }
 
     /// What the callbacks own may call cancel() once more, while it is
     /// destroyed here.
@@ -42,9 +44,9 @@ public:
 
     [[nodiscard]] bool empty() const { return timers_.empty(); }
 
-    /// When the first one is due; `never` where there is none.
-    [[nodiscard]] TimePoint next_due() const {
-        return timers_.empty() ? never : timers_.begin()->first.due;
+    /// When the first one is due; `no_deadline` where there is none.
+    [[nodiscard]] TimePoint next_deadline() const {
+        return timers_.empty() ? no_deadline : timers_.begin()->first.due;
     }
 
     /// Passes the callbacks that are due at `now` to `call`, one after the
@@ -52,10 +54,10 @@ public:
     /// for the next time, even if they are due. What `call` throws leaves
     /// fire(): that timer has fired, those behind it are still to come.
     void fire(TimePoint now, const auto& call) {
-        const std::uint64_t last = last_number_;
+        const std::uint64_t last = last_id_;
         auto timer = timers_.begin();
         while (timer != timers_.end() && timer->first.due <= now) {
-            if (timer->first.number > last) {
+            if (timer->first.id > last) {
                 ++timer;
                 continue;
             }
@@ -69,8 +71,8 @@ public:
 
 private:
     // EXERCISE 05.1
-    std::map<Timer, Callback> timers_;
-    std::uint64_t last_number_ = 0;
+    std::map<TimerHandle, Callback> timers_;
+    std::uint64_t last_id_ = 0;
     // END 05.1
 };
 

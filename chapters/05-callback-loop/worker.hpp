@@ -47,9 +47,9 @@ public:
         struct Assignment {
             Assignment(EventLoop& loop, Job job, Then then)
                 : loop(loop), job(std::move(job)), then(std::move(then)) {
-                loop.hold();
+                loop.work_started();
             }
-            ~Assignment() { loop.release(); }
+            ~Assignment() { loop.work_finished(); }
             Assignment(const Assignment&) = delete;
             Assignment& operator=(const Assignment&) = delete;
 

@@ -135,7 +135,7 @@ public:
 private:
     Io& io_;
     Operation<void> sleep_;
-    callbacks::Timer timer_;
+    callbacks::TimerHandle timer_;
 };
 
 /// Fulfilled when `delay` has passed. Nothing can stop it.
@@ -314,7 +314,7 @@ private:
     common::Listener& listener_;
     Operation<common::Descriptor> accept_;
     bool watches_ = false;
-    callbacks::Timer pause_;
+    callbacks::TimerHandle pause_;
 };
 
 }  // namespace promises

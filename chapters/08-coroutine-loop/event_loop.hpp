@@ -226,7 +226,7 @@ private:
     void wake_sleepers() {
         if (sleepers_.empty()) return;
         const TimePoint time = now();
-        while (!sleepers_.empty() && sleepers_.first_wake_time() <= time) {
+        while (!sleepers_.empty() && sleepers_.next_deadline() <= time) {
             ready_.push_back(sleepers_.pop());
         }
     }
@@ -236,8 +236,8 @@ private:
     /// resumed may destroy what an event names.
     void ask_kernel() {
         const TimePoint next = next_deadline();
-        const auto events = epoll_.wait(clock_.sleep_until(next));
-        if (events.empty()) clock_.nothing_until(next);
+        const auto events = epoll_.wait(clock_.poll_timeout(next));
+        if (events.empty()) clock_.advance_to(next);
         for (const epoll_event& event : events) {
             static_cast<EventSource*>(event.data.ptr)->happened(event.events);
         }
@@ -252,13 +252,13 @@ private:
     }
 
     [[nodiscard]] TimePoint next_deadline() const {
-        if (!ready_.empty() || !later_.empty()) return callbacks::at_once;
-        if (!sleepers_.empty()) return sleepers_.first_wake_time();
+        if (!ready_.empty() || !later_.empty()) return callbacks::no_wait;
+        if (!sleepers_.empty()) return sleepers_.next_deadline();
         if (watching_ == 0)
             throw Deadlock(
                 "deadlock: nothing can wake " +
                 simulated::pending_task_names<Root::promise_type>(tasks_));
-        return callbacks::never;
+        return callbacks::no_deadline;
     }
 
     /// Those who are ready now, not those who become ready meanwhile: they have

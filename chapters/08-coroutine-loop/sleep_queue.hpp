@@ -33,7 +33,7 @@ public:
     [[nodiscard]] std::size_t size() const { return heap_.size(); }
 
     /// When the first one wakes. Requires that there is one.
-    [[nodiscard]] TimePoint first_wake_time() const {
+    [[nodiscard]] TimePoint next_deadline() const {
         return heap_.front().wake_at;
     }
 

@@ -18,7 +18,7 @@ namespace {
 
 using callbacks::Callback;
 using callbacks::TimePoint;
-using callbacks::Timer;
+using callbacks::TimerHandle;
 using callbacks::TimerQueue;
 using testing::Witness;
 
@@ -27,16 +27,17 @@ TimePoint at(int second) {
 }
 
 /// When the first timer is due: "3 s", or "never".
-std::string next_due(const TimerQueue& queue) {
-    if (queue.next_due() == callbacks::never) return "never";
-    return std::to_string(queue.next_due().time_since_epoch() / std::chrono::seconds(1)) + " s";
+std::string next_deadline(const TimerQueue& queue) {
+    if (queue.next_deadline() == callbacks::no_deadline) return "never";
+    return std::to_string(queue.next_deadline().time_since_epoch() / std::chrono::seconds(1)) +
+           " s";
 }
 
 /// A queue of timers that have names.
 class Timers {
 public:
     /// When it fires, its name is written down; then it does `more`.
-    Timer set(const std::string& name, int second, const Callback& more = [] {}) {
+    TimerHandle set(const std::string& name, int second, const Callback& more = [] {}) {
         return queue.set(at(second), [this, name, more] {
             fired_ += (fired_.empty() ? "" : " ") + name;
             more();
@@ -95,19 +96,19 @@ TEST_CASE("05.1 a timer fires when it is due, not before, and once") {
 TEST_CASE("05.1 the queue knows when the first timer is due") {
     TimerQueue queue;
     CHECK_MESSAGE(queue.empty(), "nothing was set yet");
-    CHECK_MESSAGE(next_due(queue) == "never", "nothing was set: it is callbacks::never");
+    CHECK_MESSAGE(next_deadline(queue) == "never", "nothing was set: it is callbacks::no_deadline");
     INFO("we set a timer for 5 s, and one for 3 s");
-    const Timer late = queue.set(at(5), [] {});
-    const Timer early = queue.set(at(3), [] {});
+    const TimerHandle late = queue.set(at(5), [] {});
+    const TimerHandle early = queue.set(at(3), [] {});
     CHECK_FALSE(queue.empty());
-    CHECK(next_due(queue) == "3 s");
+    CHECK(next_deadline(queue) == "3 s");
     INFO("then we cancelled the one for 3 s");
     queue.cancel(early);
-    CHECK_MESSAGE(next_due(queue) == "5 s", "who is cancelled is not waited for any more");
+    CHECK_MESSAGE(next_deadline(queue) == "5 s", "who is cancelled is not waited for any more");
     INFO("then the other one");
     queue.cancel(late);
     CHECK_MESSAGE(queue.empty(), "both are cancelled: nothing is left");
-    CHECK(next_due(queue) == "never");
+    CHECK(next_deadline(queue) == "never");
 }
 
 TEST_CASE("05.1 a timer that is set by a timer waits for the next time, even if it is due") {
@@ -144,7 +145,7 @@ TEST_CASE("05.1 who is cancelled does not fire, and leaves nothing behind") {
     const auto owned = std::make_shared<int>();
     bool fired = false;
     INFO("a timer's callback owned something; we cancelled the timer");
-    const Timer timer = queue.set(at(1), [owned, &fired] { fired = true; });
+    const TimerHandle timer = queue.set(at(1), [owned, &fired] { fired = true; });
     CHECK_MESSAGE(queue.cancel(timer), "it was there: cancel() should return true");
     CHECK_MESSAGE(owned.use_count() == 1,
                   "what its callback owned should be gone at once. With a time-out for each "
@@ -157,7 +158,7 @@ TEST_CASE("05.1 who is cancelled does not fire, and leaves nothing behind") {
 
 TEST_CASE("05.1 a timer cancels its sibling, which is due at the same instant") {
     Timers timers;
-    Timer third;
+    TimerHandle third;
     bool was_there = false;
     INFO("a, b, c and d are due at 1 s; when a fires, it cancels c");
     timers.set("a", 1, [&] { was_there = timers.queue.cancel(third); });
@@ -173,7 +174,7 @@ TEST_CASE("05.1 a timer cancels its sibling, which is due at the same instant") 
 
 TEST_CASE("05.1 a timer that cancels itself while it fires is too late, and safe") {
     TimerQueue queue;
-    Timer self;
+    TimerHandle self;
     bool gone = false;
     INFO("a timer's callback owned something, and cancelled its own timer while it ran");
     self = queue.set(at(1), [&queue, &self, owned = std::make_shared<Witness>(gone)] {
@@ -211,13 +212,13 @@ TEST_CASE("05.1 a timer that throws has fired; those behind it are still to come
 TEST_CASE("05.1 the name of a timer that has fired is nobody else's, ever") {
     Timers timers;
     INFO("a was due at 1 s, and has fired; then b was set, also for 1 s");
-    const Timer first = timers.set("a", 1);
+    const TimerHandle first = timers.set("a", 1);
     timers.fire(1);
     timers.set("b", 1);
     CHECK_MESSAGE(!timers.queue.cancel(first),
                   "cancelling a should find nothing: whoever holds an old name must not hit a "
                   "timer that was set later");
-    CHECK_MESSAGE(!timers.queue.cancel(Timer{}), "Timer{} names no timer");
+    CHECK_MESSAGE(!timers.queue.cancel(TimerHandle{}), "TimerHandle{} names no timer");
     CHECK_MESSAGE(timers.fire(1) == "b", "b should fire: nobody has cancelled it");
 }
 
@@ -238,7 +239,7 @@ TEST_CASE("05.1 100,000 timers, of which every tenth is left to fire") {
     constexpr int count = 100'000;
     TimerQueue queue;
     const auto owned = std::make_shared<int>();
-    std::vector<Timer> timers;
+    std::vector<TimerHandle> timers;
     std::vector<int> fired;
     INFO("we set 100,000 timers, in no order in particular, and cancelled nine of ten");
     support::waiting_for(

@@ -17,19 +17,19 @@ namespace {
 using callbacks::EventLoop;
 using callbacks::SimulatedClock;
 using callbacks::TimePoint;
-using callbacks::Timer;
+using callbacks::TimerHandle;
 using support::SocketPair;
 using namespace std::chrono_literals;
 
 /// A clock that jumps. No loop ever sleeps on it: where it would do so wrongly, the test fails.
 class WakefulClock : public SimulatedClock {
 public:
-    [[nodiscard]] std::chrono::milliseconds sleep_until(TimePoint next) const override {
+    [[nodiscard]] std::chrono::milliseconds poll_timeout(TimePoint next) const override {
         REQUIRE_MESSAGE(++waits_ <= 1000,
                         "the loop has asked 1000 times who is ready, and goes on. If it never "
                         "sleeps, it burns a core: sleep_until(next) takes when the first timer is "
                         "due. And where nobody was ready, the clock has to hear of it: "
-                        "nothing_until(next)");
+                        "advance_to(next)");
         if (!reason_to_stay_awake.empty() && next > now()) {
             FAIL(reason_to_stay_awake, ", and the loop went to sleep, until ", seconds(next),
                  ". Who cannot wait? Look at what is true now, before each sleep "
@@ -38,9 +38,9 @@ public:
         return 0ms;
     }
 
-    void nothing_until(TimePoint next) override {
+    void advance_to(TimePoint next) override {
         if (next > now()) slept_until += (slept_until.empty() ? "" : ", ") + seconds(next);
-        SimulatedClock::nothing_until(next);
+        SimulatedClock::advance_to(next);
     }
 
     [[nodiscard]] std::string time() const { return seconds(now()); }
@@ -50,7 +50,7 @@ public:
 
 private:
     static std::string seconds(TimePoint time) {
-        if (time == callbacks::never) return "the end of time";
+        if (time == callbacks::no_deadline) return "the end of time";
         return std::to_string(time.time_since_epoch() / 1s) + " s";
     }
 
@@ -183,7 +183,7 @@ TEST_CASE("05.2 while somebody is ready, no time passes") {
     world.loop.run();
     CHECK_MESSAGE(world.story == "x at 0 s y at 0 s z at 0 s",
                   "expected: x, y and z at 0 s; they were read: ", world.story,
-                  ". The clock is to be told nothing_until() only when nobody was ready");
+                  ". The clock is to be told advance_to() only when nobody was ready");
     CHECK_MESSAGE(world.clock.now() == TimePoint(1h), "then the hour should have passed");
 }
 
@@ -245,7 +245,7 @@ TEST_CASE("05.2 when nothing is left that could happen, it does not sleep, and r
         world.loop.run();
     }
     SUBCASE("a timer cancels the last timer") {
-        const Timer last = world.loop.call_later(1h, [] { FAIL("it was cancelled"); });
+        const TimerHandle last = world.loop.call_later(1h, [] { FAIL("it was cancelled"); });
         world.loop.call_later(0s, [&world, last] { world.loop.cancel(last); });
         world.loop.run();
     }

@@ -23,7 +23,7 @@ namespace {
 
 using callbacks::Callback;
 using callbacks::Duration;
-using callbacks::Timer;
+using callbacks::TimerHandle;
 using support::quoted;
 using support::SocketPair;
 using namespace std::chrono_literals;
@@ -31,11 +31,11 @@ using namespace std::chrono_literals;
 /// Stands for the loop: nothing happens on it before the test says so.
 class LoopByHand {
 public:
-    Timer call_later(Duration delay, Callback callback) {
-        waiting_.emplace_back(Timer{now_ + delay, ++last_number_}, std::move(callback));
+    TimerHandle call_later(Duration delay, Callback callback) {
+        waiting_.emplace_back(TimerHandle{now_ + delay, ++last_id_}, std::move(callback));
         return waiting_.back().first;
     }
-    bool cancel(const Timer& timer) {
+    bool cancel(const TimerHandle& timer) {
         return std::erase_if(waiting_, [&](const auto& entry) { return entry.first == timer; }) > 0;
     }
     void add_reader(int fd, Callback callback) { readers_[fd] = std::move(callback); }
@@ -65,8 +65,8 @@ public:
 
 private:
     callbacks::TimePoint now_;
-    std::uint64_t last_number_ = 0;
-    std::vector<std::pair<Timer, Callback>> waiting_;
+    std::uint64_t last_id_ = 0;
+    std::vector<std::pair<TimerHandle, Callback>> waiting_;
     std::map<int, Callback> readers_;
 };
 

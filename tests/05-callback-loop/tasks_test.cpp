@@ -14,7 +14,7 @@
 using callbacks::Duration;
 using callbacks::EventLoop;
 using callbacks::SimulatedClock;
-using callbacks::Timer;
+using callbacks::TimerHandle;
 using namespace std::chrono_literals;
 using Log = std::vector<std::string>;
 
@@ -38,14 +38,14 @@ TEST_CASE("a callback is destroyed after it has run, and not while it runs") {
 TEST_CASE("what callbacks own may use the loop while it is destroyed") {
     struct Owner {
         EventLoop& loop;
-        Timer timer;
+        TimerHandle timer;
         int fd;
         ~Owner() {
             loop.cancel(timer);
             loop.remove_reader(fd);
             loop.call_soon([] {});
         }
-        Owner(EventLoop& loop, Timer timer, int fd) : loop(loop), timer(timer), fd(fd) {}
+        Owner(EventLoop& loop, TimerHandle timer, int fd) : loop(loop), timer(timer), fd(fd) {}
         Owner(const Owner&) = delete;
         Owner& operator=(const Owner&) = delete;
     };
@@ -144,12 +144,12 @@ TEST_CASE("the hook runs after each callback, also after one that threw") {
 TEST_CASE("call_soon_threadsafe() wakes a loop that sleeps") {
     EventLoop loop;
     const auto loops_thread = std::this_thread::get_id();
-    loop.hold();  // nothing to see yet, but something will come
+    loop.work_started();  // nothing to see yet, but something will come
     std::thread other([&] {
         for (int i = 0; i < 1000; ++i) loop.call_soon_threadsafe([] {});
         loop.call_soon_threadsafe([&] {
             CHECK(std::this_thread::get_id() == loops_thread);
-            loop.release();
+            loop.work_finished();
         });
     });
     loop.run();  // hangs where the loop is not woken up

@@ -44,13 +44,13 @@ TEST_CASE("a timer is never early") {
 
 TEST_CASE("a wait for a timer is rounded up: it does not spin through the last millisecond") {
     const callbacks::SteadyClock clock;
-    CHECK(clock.sleep_until(clock.now() + 100ms) == 100ms);
-    CHECK(clock.sleep_until(clock.now()) == 0ms);
-    CHECK(clock.sleep_until(clock.now() - 1h) == 0ms);
-    CHECK(clock.sleep_until(callbacks::at_once) == 0ms);
-    CHECK(clock.sleep_until(callbacks::never) == -1ms);
+    CHECK(clock.poll_timeout(clock.now() + 100ms) == 100ms);
+    CHECK(clock.poll_timeout(clock.now()) == 0ms);
+    CHECK(clock.poll_timeout(clock.now() - 1h) == 0ms);
+    CHECK(clock.poll_timeout(callbacks::no_wait) == 0ms);
+    CHECK(clock.poll_timeout(callbacks::no_deadline) == -1ms);
     INFO("epoll_wait takes an int of milliseconds: 24 days");
-    CHECK(clock.sleep_until(clock.now() + 24h * 365) <= 24h);
+    CHECK(clock.poll_timeout(clock.now() + 24h * 365) <= 24h);
 }
 
 TEST_CASE("timers set while timers fire wait for the next turn") {

@@ -44,9 +44,9 @@ struct Spinning {};
 /// A clock that jumps when nothing happens. Counts the turns of the loop.
 class CountingClock : public callbacks::SimulatedClock {
 public:
-    [[nodiscard]] std::chrono::milliseconds sleep_until(callbacks::TimePoint next) const override {
+    [[nodiscard]] std::chrono::milliseconds poll_timeout(callbacks::TimePoint next) const override {
         if (++turns > 100'000) throw Spinning();
-        return SimulatedClock::sleep_until(next);
+        return SimulatedClock::poll_timeout(next);
     }
     mutable int turns = 0;
 };

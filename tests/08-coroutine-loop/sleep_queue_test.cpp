@@ -30,7 +30,7 @@ TEST_CASE("sleepers come and go in any order, and wake in that of time and arriv
                 model.emplace_back(time, &sleepers.emplace_back());
                 queue.push(sleepers.back(), time);
             } else if (dice < 8) {
-                REQUIRE(queue.first_wake_time() == first()->first);
+                REQUIRE(queue.next_deadline() == first()->first);
                 REQUIRE(&queue.pop() == first()->second);
                 model.erase(first());
             } else {

@@ -71,7 +71,7 @@ double timers(std::size_t waiting, bool dense) {
     const std::size_t enough = wake_ups(waiting);
     return measure(enough, [&] {
         while (fired < enough) {
-            now = queue.next_due();
+            now = queue.next_deadline();
             queue.fire(now, [](const callbacks::Callback& callback) { callback(); });
         }
     });

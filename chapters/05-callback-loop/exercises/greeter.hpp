@@ -103,7 +103,7 @@ private:
     // What has come of it
     std::string name_;
     bool greeted_ = false;
-    Timer deadline_;
+    TimerHandle deadline_;
 };
 
 }  // namespace callbacks

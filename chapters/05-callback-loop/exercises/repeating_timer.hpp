@@ -59,7 +59,7 @@ private:
 
     Duration period_{};
     std::shared_ptr<Callback> callback_;
-    Timer timer_;
+    TimerHandle timer_;
     // END 05.3
 };
 

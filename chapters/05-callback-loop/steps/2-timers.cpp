@@ -15,7 +15,7 @@
 
 using callbacks::SteadyClock;
 using callbacks::TimePoint;
-using callbacks::Timer;
+using callbacks::TimerHandle;
 using callbacks::TimerQueue;
 using namespace std::chrono_literals;
 
@@ -45,13 +45,13 @@ int main() {
     };
     timers.set(start + 30ms, drifting);
     timers.set(start + 100ms, [&] { steady(start + 100ms); });
-    const Timer never =
+    const TimerHandle never =
         timers.set(start + 250ms, [] { std::printf("this was cancelled\n"); });
     timers.set(start + 150ms, [&] { timers.cancel(never); });
     timers.set(start + 450ms, [&] { timers.cancel_all(); });
 
     while (!timers.empty()) {
-        epoll.wait(clock.sleep_until(timers.next_due()));
+        epoll.wait(clock.poll_timeout(timers.next_deadline()));
         timers.fire(clock.now(),
                     [](const std::function<void()>& callback) { callback(); });
     }

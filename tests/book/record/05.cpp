@@ -16,7 +16,7 @@
 using callbacks::Callback;
 using callbacks::Duration;
 using callbacks::EventLoop;
-using callbacks::Timer;
+using callbacks::TimerHandle;
 using common::Descriptor;
 using record::Names;
 using record::Panel;
@@ -48,8 +48,8 @@ public:
         });
     }
 
-    Timer call_later(const std::string& name, Duration delay, const Callback& callback) {
-        const Timer timer = loop_.call_later(delay, [=, this] {
+    TimerHandle call_later(const std::string& name, Duration delay, const Callback& callback) {
+        const TimerHandle timer = loop_.call_later(delay, [=, this] {
             recorder.end_step();
             forget(name);
             begin(Phase::timers, name);
@@ -60,7 +60,7 @@ public:
         return timer;
     }
 
-    void cancel(const Timer& timer) {
+    void cancel(const TimerHandle& timer) {
         loop_.cancel(timer);
         std::erase_if(timers_, [&](const auto& one) { return one.first == timer; });
     }
@@ -114,7 +114,7 @@ private:
     EventLoop loop_{clock_};
     Phase phase_ = Phase::timers;
     Names tasks_;
-    std::vector<std::pair<Timer, std::string>> timers_;
+    std::vector<std::pair<TimerHandle, std::string>> timers_;
     std::vector<Watched> watched_;
 };
 
@@ -195,7 +195,7 @@ private:
     NamedLoop loop_;
     Descriptor server_;
     Descriptor ann_;
-    Timer timeout_;
+    TimerHandle timeout_;
 };
 
 }  // namespace

@@ -53,7 +53,7 @@ public:
         clock_.before_the_kernel = [this](callbacks::TimePoint next) {
             recorder_.next_turn();
             recorder_.begin("kernel", "epoll_wait()");
-            if (next == callbacks::at_once) {
+            if (next == callbacks::no_wait) {
                 recorder_.say(
                     "Somebody is ready already: spawned, or its time has come. The loop "
                     "only asks, and does not sleep.");

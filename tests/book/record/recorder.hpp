@@ -166,9 +166,9 @@ class Clock : public callbacks::SimulatedClock {
 public:
     std::function<void(callbacks::TimePoint next)> before_the_kernel;
 
-    [[nodiscard]] std::chrono::milliseconds sleep_until(callbacks::TimePoint next) const override {
+    [[nodiscard]] std::chrono::milliseconds poll_timeout(callbacks::TimePoint next) const override {
         before_the_kernel(next);
-        return SimulatedClock::sleep_until(next);
+        return SimulatedClock::poll_timeout(next);
     }
 };
 
@@ -179,7 +179,7 @@ inline std::string kernels_answer(const std::vector<Watched>& watched, callbacks
         if (one.is_ready()) ready.push_back(one.name);
     }
     if (!ready.empty()) return "The kernel says who is ready: " + joined(ready) + ".";
-    if (next == callbacks::at_once) {
+    if (next == callbacks::no_wait) {
         return "Nobody is ready. The loop does not sleep: a task is to be run, or nothing is left "
                "to "
                "wait for.";
