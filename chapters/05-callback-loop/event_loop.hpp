@@ -130,12 +130,6 @@ public:
         report_slow_ = std::move(report);
     }
 
-    /// Calls `hook` after every callback, also after one that threw.
-    void after_each_callback(Callback hook) { after_each_ = std::move(hook); }
-
-    /// Is a callback running, so that the hook is still to come?
-    [[nodiscard]] bool in_callback() const { return in_callback_; }
-
 private:
     /// This is the loop. Each phase is bounded, so that none keeps the others
     /// waiting: the timers and those who are ready by what there is when the
@@ -203,19 +197,13 @@ private:
         try {
             callback();
         } catch (...) {
-            follow_up(start);
+            callback_ended(start);
             throw;
         }
-        follow_up(start);
+        callback_ended(start);
     }
 
-    void follow_up(TimePoint start) {
-        try {
-            if (after_each_) after_each_();
-        } catch (...) {
-            in_callback_ = false;
-            throw;
-        }
+    void callback_ended(TimePoint start) {
         in_callback_ = false;
         if (!report_slow_) return;
         const Duration held_up = now() - start;
@@ -238,7 +226,6 @@ private:
     bool in_callback_ = false;
     Duration threshold_{};
     std::function<void(Duration)> report_slow_;
-    Callback after_each_;
 };
 
 }  // namespace callbacks

@@ -10,6 +10,7 @@
 
 #include <cerrno>
 #include <cstddef>
+#include <exception>
 #include <optional>
 #include <span>
 #include <stdexcept>
@@ -29,20 +30,13 @@ namespace promises {
 using callbacks::Duration;
 using callbacks::TimePoint;
 
-/// An event loop that runs the jobs of promises too: after each of its
-/// callbacks, until there are none left. So a chain of handlers that have
-/// nothing to wait for costs no turn of the loop.
+/// An event loop and the job queue of its promises.
 struct Io {
     /// `clock` is not owned.
     explicit Io(callbacks::Clock& clock = callbacks::steady_clock())
         : loop(clock) {
-        loop.after_each_callback([this] {
-            // Not for ever: jobs that make new jobs all the time would keep
-            // everybody else waiting.
-            if (jobs.run(max_jobs_per_callback)) continue_next_turn();
-        });
         jobs.on_work([this] {
-            if (!loop.in_callback()) continue_next_turn();
+            if (!in_callback_) run_jobs_next_turn();
         });
     }
     Io(const Io&) = delete;
@@ -52,6 +46,26 @@ struct Io {
 
     static constexpr std::size_t max_jobs_per_callback = 1000;
 
+    /// Returns a callback for the loop: it calls `callback`, and then runs the
+    /// jobs, up to max_jobs_per_callback of them. The rest runs in the next
+    /// turn, and so does all of it if `callback` throws.
+    template <typename F>
+    callbacks::Callback with_jobs(F callback) {
+        return [this, callback = std::move(callback)] {
+            std::exception_ptr error;
+            in_callback_ = true;
+            try {
+                callback();
+                jobs.run(max_jobs_per_callback);
+            } catch (...) {
+                error = std::current_exception();
+            }
+            in_callback_ = false;
+            if (!jobs.empty()) run_jobs_next_turn();
+            if (error) std::rethrow_exception(error);
+        };
+    }
+
     // Both before the loop, so that they outlive it: its callbacks own promises
     // and operations.
     JobQueue jobs;
@@ -60,13 +74,14 @@ struct Io {
     callbacks::EventLoop loop;
 
 private:
-    void continue_next_turn() {
-        if (std::exchange(continues_, true)) return;
-        // A callback, so the jobs run after it
-        loop.call_soon([this] { continues_ = false; });
+    void run_jobs_next_turn() {
+        if (std::exchange(queued_, true)) return;
+        loop.call_soon(with_jobs([this] { queued_ = false; }));
     }
 
-    bool continues_ = false;
+    bool in_callback_ = false;
+    // A task that runs jobs is in the loop's queue
+    bool queued_ = false;
 };
 
 /// An operation that is under way: at most one at a time.
@@ -123,7 +138,8 @@ public:
     /// Fulfilled at `due`, not before.
     Promise<void> sleep_until(TimePoint due) {
         Promise<void> promise = sleep_.start();
-        timer_ = io_.loop.call_at(due, [this] { sleep_.resolve(); });
+        timer_ =
+            io_.loop.call_at(due, io_.with_jobs([this] { sleep_.resolve(); }));
         return promise;
     }
 
@@ -142,10 +158,10 @@ private:
 inline Promise<void> sleep(Io& io, Duration delay) {
     const Deferred<void> deferred(io.jobs);
     ++io.waiting;
-    io.loop.call_later(delay, [&io, deferred] {
+    io.loop.call_later(delay, io.with_jobs([&io, deferred] {
         --io.waiting;
         deferred.resolve();
-    });
+    }));
     return deferred.promise();
 }
 
@@ -189,10 +205,10 @@ public:
         // Nearly always there is room, and that was all
         write_now();
         if (write_) {
-            io_.loop.add_writer(fd(), [this] {
+            io_.loop.add_writer(fd(), io_.with_jobs([this] {
                 write_now();
                 if (!write_) io_.loop.remove_writer(fd());
-            });
+            }));
         }
         return promise;
     }
@@ -213,7 +229,7 @@ public:
 
 private:
     void add_reader() {
-        io_.loop.add_reader(fd(), [this] { read_now(); });
+        io_.loop.add_reader(fd(), io_.with_jobs([this] { read_now(); }));
         watches_ = true;
     }
 
@@ -288,7 +304,8 @@ public:
 
 private:
     void watch() {
-        io_.loop.add_reader(listener_.fd(), [this] { accept_now(); });
+        io_.loop.add_reader(listener_.fd(),
+                            io_.with_jobs([this] { accept_now(); }));
         watches_ = true;
     }
 

@@ -108,7 +108,11 @@ public:
             if (!job) return false;
             job->run();
         }
-        return !jobs_.empty() || !when_empty_.empty();
+        return !empty();
+    }
+
+    [[nodiscard]] bool empty() const {
+        return jobs_.empty() && when_empty_.empty();
     }
 
     void push(std::unique_ptr<Job> job) { push_to(jobs_, std::move(job)); }
@@ -155,7 +159,7 @@ public:
 
 private:
     void push_to(JobList& list, std::unique_ptr<Job> job) {
-        const bool was_empty = jobs_.empty() && when_empty_.empty();
+        const bool was_empty = empty();
         list.push(std::move(job));
         if (was_empty && wake_up_) wake_up_();
     }

@@ -77,16 +77,29 @@ TEST_CASE("sleep: in the order of time, and not before") {
 TEST_CASE("a chain that has nothing to wait for runs to its end within one callback") {
     World world;
     std::vector<std::string> log;
-    world.io.loop.call_soon([&] {
+    world.io.loop.call_soon(world.io.with_jobs([&] {
         Promise<void> last = resolved(world.io.jobs);
         for (int i = 0; i < 100; ++i) last = last.then([] {});
         last.then([&] { log.emplace_back("the end of the chain"); });
         log.emplace_back("the callback");
-    });
+    }));
     world.io.loop.call_soon([&] { log.emplace_back("the next callback of the same turn"); });
     world.io.loop.run();
     CHECK(log == std::vector<std::string>{"the callback", "the end of the chain",
                                           "the next callback of the same turn"});
+}
+
+TEST_CASE("a callback that throws leaves its jobs to the next turn") {
+    World world;
+    bool ran = false;
+    world.io.loop.call_soon(world.io.with_jobs([&] {
+        resolved(world.io.jobs).then([&] { ran = true; });
+        throw std::runtime_error("as arranged");
+    }));
+    CHECK_THROWS_WITH(world.io.loop.run(), "as arranged");
+    CHECK_FALSE(ran);
+    world.io.loop.run();
+    CHECK(ran);
 }
 
 TEST_CASE("jobs that were made outside of the loop are run by it, and then it ends") {

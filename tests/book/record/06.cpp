@@ -8,6 +8,7 @@
 #include <deque>
 #include <exception>
 #include <functional>
+#include <memory>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -43,13 +44,6 @@ public:
             recorder_.end_step();
             nobody_was_ready_ = watched.empty() || !watched.front().is_ready();
         };
-        // As Io does it, but one job at a time, so that we can look in between.
-        io_.loop.after_each_callback([this] {
-            show_settled();
-            do {
-                show_skipped_job();
-            } while (io_.jobs.run(1));
-        });
     }
 
     void play() {
@@ -112,6 +106,13 @@ private:
         Status seen = Status::pending;
     };
 
+    /// Stands in the queue behind a job that is running, to look at the job that comes next.
+    struct Look : promises::Job {
+        explicit Look(Scene& scene) : scene(scene) {}
+        void run() override { scene.show_skipped_job(); }
+        Scene& scene;
+    };
+
     /// A handler that waits for its promise.
     struct Handler {
         std::string name;
@@ -155,11 +156,13 @@ private:
     }
 
     void begin_job(const std::string& name) {
+        show_settled();
         recorder_.end_step();
         queue_handlers();
         jobs_.take_first(name);
         skipped_.pop_front();
         recorder_.begin("jobs", name);
+        io_.jobs.push(std::make_unique<Look>(*this));
     }
 
     /// Where nobody was ready, the next callback is a timer's: with the timers, a turn begins.
