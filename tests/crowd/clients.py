@@ -213,16 +213,16 @@ class Client:
     def _end_of_input(self) -> None:
         missing = len(self._expected) - self.received
         if missing:
-            self._fail(f"the server hung up and still owed {missing:,} bytes")
+            self._fail(f"the server closed the connection and still owed {missing:,} bytes")
         elif not self._half_closed:
-            self._fail("the server hung up first")
+            self._fail("the server closed the connection first")
         else:
             self.leave()
 
     def _difference(self, data: bytes, expected: bytes) -> str:
         for index, byte in enumerate(data):
             if index == len(expected):
-                return f"bytes came that nobody had sent: {data[index:][:10]!r}"
+                return f"received bytes that were never sent: {data[index:][:10]!r}"
             if byte != expected[index]:
                 return (
                     f"byte {self.received + index + 1} came back wrong: "

@@ -29,15 +29,15 @@ from server import Cost, Hung, Server, ServerFailed, raise_descriptor_limit
 # Every server of the course in the order of the tour, and how it waits.
 SERVERS = {
     "01-blocking-read": "sleeps in read()",
-    "01-threads": "a thread a client",
-    "02-polling": "asks over and over",
+    "01-threads": "thread per client",
+    "02-polling": "polls in a loop",
     "03-select": "sleeps in select()",
     "04-epoll": "sleeps in epoll",
     "05-callback-loop": "epoll + callbacks",
     "06-promises": "epoll + promises",
     "08-coroutine-loop": "epoll + coroutines",
 }
-CLOCK = "07-simulated-clock"  # not a server: it prints what happened, on a clock that jumps
+CLOCK = "07-simulated-clock"  # not a server: it prints a log, on a clock that jumps
 
 ENOUGH_DESCRIPTORS = 32  # Python's own, two for the server, one for each client
 
@@ -151,7 +151,7 @@ def tour(build: Path, limit: float, style: picture.Style) -> int:
         say(picture.row_end(style, results[-1]))
     say(picture.closing(style, results))
     if (build / CLOCK).exists():
-        say(f"\n{CLOCK} serves nobody and waits for nothing: its clock jumps.\n")
+        say(f"\n{CLOCK} is not a server and never waits: its clock jumps.\n")
         show_clock(build)
     return exit_status(results)
 

@@ -159,7 +159,7 @@ class WrongServer(Crowd):
 
     def test_adds_a_byte(self) -> None:
         self.server("spoil = lambda data: data + b'!' if b'line 1 of' in data else data")
-        self.expect_failed_row("WRONG: talker 1: bytes came that nobody had sent: b'!'")
+        self.expect_failed_row("WRONG: talker 1: received bytes that were never sent: b'!'")
 
     def test_swaps_two_pieces_of_the_block(self) -> None:
         self.server("spoil = lambda data: data[4096:8192] + data[:4096] + data[8192:]")
@@ -167,7 +167,7 @@ class WrongServer(Crowd):
 
     def test_hangs_up_and_still_owes(self) -> None:
         self.server("spoil = lambda data: data[:-3] if b'line 20' in data else data")
-        self.expect_failed_row("the server hung up and still owed 3 bytes")
+        self.expect_failed_row("the server closed the connection and still owed 3 bytes")
 
     def test_does_not_end_on_sigterm(self) -> None:
         self.server("signal.signal(signal.SIGTERM, signal.SIG_IGN)")

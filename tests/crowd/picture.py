@@ -86,10 +86,11 @@ NAME, HOW, REPLY, CPU, SLEEPS, BYTES = 18, 19, 8, 12, 7, 6
 def table_header(style: Style, clients: list[Client]) -> str:
     talkers = sum(isinstance(client, Talker) for client in clients)
     story = (
-        f"The crowd, the same {len(clients)} clients for every server: one comes first and says\n"
-        f"nothing for a second, {talkers} say a line every 50 ms, one sends "
+        f"The crowd: the same {len(clients)} clients for every server. "
+        "The first connects and sends\n"
+        f"nothing for a second, {talkers} send a line every 50 ms, one sends "
         f"{megabytes(BLOCK_SIZE)} and reads\n"
-        "them back slowly, and one breaks off in the middle."
+        "it back slowly, and one disconnects in the middle."
     )
     above = (
         f"{'':{NAME + HOW}}{'reply time':^{2 * REPLY}}"
@@ -126,7 +127,7 @@ def closing(style: Style, results: list) -> str:
     lines = [f"{style.bad('!')} {result.server}: {meaning(result)}" for result in marked]
     lines += late_crowd(good)
     worth_seeing = (marked or results)[0].server[:2]
-    lines.append(f"Next: make run-{worth_seeing}   (the same, drawn: who was answered when)")
+    lines.append(f"Next: make run-{worth_seeing}   (drawn: when each client was answered)")
     return "\n".join(["", *lines])
 
 
@@ -137,16 +138,16 @@ def is_busy(result) -> bool:
 def meaning(result) -> str:
     """The figures in a few words."""
     share = f"{result.cost.cpu:.2f} s of CPU in {result.elapsed:.2f} s"
-    if nobody_answered_beside_silent(result):
-        return "while the silent client is there, nobody is answered."
+    if all_wait_for_silent(result):
+        return "no client is answered until the silent one leaves."
     if result.worst > SLOW_REPLY:
-        return f"somebody waited {duration(result.worst).strip()} for an answer."
+        return f"a client waited {duration(result.worst).strip()} for a reply."
     if is_busy(result):
-        return f"answers everybody, but never rests: {share}."
-    return f"answers all, and sleeps in between: {share}."
+        return f"answers all, but never sleeps: {share}."
+    return f"answers all and sleeps in between: {share}."
 
 
-def nobody_answered_beside_silent(result) -> bool:
+def all_wait_for_silent(result) -> bool:
     silent_left = max(client.left for client in result.clients if isinstance(client, Silent))
     answers = (request.answered for client in result.clients for request in client.requests)
     return all(answered > silent_left for answered in answers if answered is not None)
@@ -158,7 +159,7 @@ def late_crowd(results: list) -> list[str]:
     if worst < LATE_CROWD:
         return []
     late = duration(worst).strip()
-    return [f"Busy machine: the crowd itself ran {late} late; the worst replies mean little."]
+    return [f"Busy machine: the crowd itself ran {late} late, so the worst times mean little."]
 
 
 # --- The timeline of one server ----------------------------------------------------------------
@@ -184,9 +185,9 @@ LABEL = 9
 
 def timeline_header() -> str:
     return (
-        "The crowd: silent says nothing for a second. Each talker says a line every\n"
-        "50 ms, answered or not. leaver sends, never reads, and breaks off. bulk sends\n"
-        f"{megabytes(BLOCK_SIZE)} and reads them back slowly."
+        "The crowd: silent sends nothing for a second. Each talker sends a line every\n"
+        "50 ms, answered or not. leaver sends, never reads, and disconnects. bulk sends\n"
+        f"{megabytes(BLOCK_SIZE)} and reads it back slowly."
     )
 
 
@@ -253,8 +254,8 @@ def legend(style: Style) -> str:
     glyphs = BLOCKS if style.unicode else LETTERS
     return (
         f"{'':{LABEL}}{style.good(glyphs.at_once)} answered at once  "
-        f"{style.late(glyphs.late)} late  "
-        f"{style.bad(glyphs.waiting)} waits for an answer  {glyphs.quiet} says nothing"
+        f"{style.late(glyphs.late)} answered late  "
+        f"{style.bad(glyphs.waiting)} waiting for a reply  {glyphs.quiet} idle"
     )
 
 

@@ -65,20 +65,20 @@ class Visit:
 
     def finding(self) -> str:
         if self.worst() > 250_000:
-            return "nobody is answered while one client says nothing"
+            return "no client is answered until the silent one leaves"
         if 0 <= self.sleeps() < FEW_SLEEPS:
-            return "answers everybody, and never rests"
-        return "answers everybody, and sleeps in between"
+            return "answers every client but never sleeps"
+        return "answers every client and sleeps in between"
 
     def sleeps(self) -> int:
         """How often the server went to sleep; -1 where the trace does not say."""
-        found = re.search(r"asleep ([\d,]+) times", self.labels)
+        found = re.search(r"([\d,]+) sleeps?\b", self.labels)
         return int(found[1].replace(",", "")) if found else -1
 
     def figures(self) -> str:
         worst = self.worst() / 1000
         waited = f"{worst:.0f}" if worst >= 10 else f"{worst:.1f}"
-        return f"longest wait for an answer: {waited} ms" + (f"; {self.labels}" if self.labels else "")
+        return f"longest wait for a reply: {waited} ms" + (f"; {self.labels}" if self.labels else "")
 
 
 def draw(visits: list[Visit]) -> str:
@@ -138,7 +138,7 @@ def draw_visit(visit: Visit, top: int, end: int) -> list[str]:
         f'<rect class="waits" x="{right - 172}" y="{line - 9}" width="10" height="10" rx="1.5"/>'
         f'<text x="{right - 158}" y="{line}">later</text>'
         f'<path class="there" d="M{right - 118} {line - 4}h14"/>'
-        f'<text x="{right - 98}" y="{line}">owed nothing</text>'
+        f'<text x="{right - 98}" y="{line}">idle</text>'
     )
     return parts + [legend]
 

@@ -12,7 +12,8 @@ def write(path: str, results: list) -> None:
     events = []
     for pid, result in enumerate(results, 1):
         events.append(named("process_name", result.server, pid, 0))
-        cost = f"CPU {result.cost.cpu:.2f} s, asleep {result.cost.sleeps:,} times"
+        sleeps = f"{result.cost.sleeps:,} sleep{'' if result.cost.sleeps == 1 else 's'}"
+        cost = f"CPU {result.cost.cpu:.2f} s, {sleeps}"
         labels = {"ph": "M", "name": "process_labels", "pid": pid, "tid": 0}
         events.append(labels | {"args": {"labels": cost}})
         for tid, client in enumerate(result.clients, 1):
@@ -37,7 +38,7 @@ def client_events(client: Client, zero: float, pid: int, tid: int) -> list[dict]
 
     visit = slice_of(client.name, client.came, client.left, received=client.received)
     return [visit] + [
-        slice_of("waits for an answer", begin, end, requests=count)
+        slice_of("waits for a reply", begin, end, requests=count)
         for begin, end, count in waits(client)
     ]
 
