@@ -1,5 +1,5 @@
-// Many promises as one. None of them stops the promises that it no longer
-// needs.
+// Combinators: many promises as one. None of them stops an operation whose
+// result it no longer needs.
 #pragma once
 
 #include <cstddef>
@@ -16,7 +16,8 @@
 
 namespace promises {
 
-/// All promises of any() were rejected: why, in the order of the promises.
+/// The error of any() when all its promises were rejected. Holds their errors,
+/// in the order of the promises.
 class AggregateError : public std::runtime_error {
 public:
     explicit AggregateError(std::vector<std::exception_ptr> why)
@@ -27,7 +28,7 @@ public:
     std::vector<std::exception_ptr> errors;
 };
 
-/// How a promise ended: a value or an error.
+/// The outcome of a settled promise: a value or an error.
 template <typename T>
 struct Outcome {
     std::optional<Stored<T>> value;
@@ -38,12 +39,12 @@ struct Outcome {
     }
 };
 
-/// What comes in bit by bit, until nothing is missing any more.
+/// Items that arrive one by one, each for its own place.
 template <typename Item>
 struct Collection {
     explicit Collection(std::size_t size) : items(size), missing(size) {}
 
-    /// Returns true if that was the last one.
+    /// Returns true if no item is missing any more.
     template <typename U>
     bool put(std::size_t place, U&& item) {
         items[place] = std::forward<U>(item);
@@ -54,8 +55,9 @@ struct Collection {
     std::size_t missing;
 };
 
-/// Fulfilled with all values, in the order of the promises, when the last one
-/// is fulfilled; rejected with the first error. Of none: fulfilled at once.
+/// Returns a promise that is fulfilled with all values, in the order of the
+/// promises, when the last one is fulfilled, and rejected with the first error.
+/// If there are no promises, it is fulfilled at once.
 template <typename T>
 Promise<std::vector<T>> all(JobQueue& jobs, std::vector<Promise<T>> promises) {
     using Values = std::vector<T>;
@@ -78,7 +80,7 @@ Promise<std::vector<T>> all(JobQueue& jobs, std::vector<Promise<T>> promises) {
     return result.promise();
 }
 
-/// The same where there are no values.
+/// The same for promises without values.
 inline Promise<void> all(JobQueue& jobs, std::vector<Promise<void>> promises) {
     const Deferred<void> result(jobs);
     if (promises.empty()) result.resolve();
@@ -93,8 +95,8 @@ inline Promise<void> all(JobQueue& jobs, std::vector<Promise<void>> promises) {
     return result.promise();
 }
 
-/// Fulfilled when all are settled, with how each one ended, in the order of the
-/// promises.
+/// Returns a promise that is fulfilled when all promises are settled, with
+/// their outcomes, in the order of the promises.
 template <typename T>
 Promise<std::vector<Outcome<T>>> all_settled(JobQueue& jobs,
                                              std::vector<Promise<T>> promises) {
@@ -120,8 +122,9 @@ Promise<std::vector<Outcome<T>>> all_settled(JobQueue& jobs,
     return result.promise();
 }
 
-/// Fulfilled with the first value; rejected with an AggregateError when all are
-/// rejected. Of none: rejected at once.
+/// Returns a promise that is fulfilled with the first value, and rejected with
+/// an AggregateError when all promises are rejected. If there are no promises,
+/// it is rejected at once.
 template <typename T>
 Promise<T> any(JobQueue& jobs, std::vector<Promise<T>> promises) {
     const Deferred<T> result(jobs);
@@ -141,8 +144,9 @@ Promise<T> any(JobQueue& jobs, std::vector<Promise<T>> promises) {
     return result.promise();
 }
 
-/// As the first one that is settled, whether with a value or an error. Of none:
-/// pending for ever.
+/// Returns a promise with the outcome of the first promise that is settled,
+/// whether that is a value or an error. If there are no promises, it stays
+/// pending forever.
 template <typename T>
 Promise<T> race(JobQueue& jobs, std::vector<Promise<T>> promises) {
     const Deferred<T> result(jobs);

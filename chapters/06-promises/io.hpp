@@ -1,9 +1,10 @@
 // Reading, writing, accepting and sleeping as promises, on chapter 05's loop.
 //
-// Who starts an operation keeps the object that it belongs to (a Socket, an
-// Acceptor, a Timer). A promise cannot be stopped, but they can: then what
-// they promised stays pending for ever, and the handlers that wait for it are
-// destroyed.
+// An operation belongs to an object (a Socket, an Acceptor, a Timer), and the
+// caller keeps that object while the operation is under way. A promise cannot
+// be cancelled, but these objects can stop their operations. The promise of a
+// stopped operation stays pending forever; its handlers are destroyed as soon
+// as nothing refers to it any more.
 #pragma once
 
 #include <unistd.h>
@@ -30,7 +31,10 @@ namespace promises {
 using callbacks::Duration;
 using callbacks::TimePoint;
 
-/// An event loop and the job queue of its promises.
+/// An event loop and the job queue of its promises. The loop knows nothing of
+/// promises: with_jobs() wraps the callbacks that it is given. A chain whose
+/// handlers have nothing to wait for therefore costs no turn of the loop, up to
+/// a budget of jobs.
 struct Io {
     /// `clock` is not owned.
     explicit Io(callbacks::Clock& clock = callbacks::steady_clock())
@@ -41,14 +45,16 @@ struct Io {
     }
     Io(const Io&) = delete;
     Io& operator=(const Io&) = delete;
-    // While the loop is still there: handlers may own sockets
+    // Jobs go before the loop does: handlers may own sockets.
     ~Io() { jobs.clear(); }
 
+    /// The budget. Without it, jobs that keep making jobs would starve the
+    /// loop's other callbacks.
     static constexpr std::size_t max_jobs_per_callback = 1000;
 
-    /// Returns a callback for the loop: it calls `callback`, and then runs the
-    /// jobs, up to max_jobs_per_callback of them. The rest runs in the next
-    /// turn, and so does all of it if `callback` throws.
+    /// Returns a callback for the loop that calls `callback` and then runs the
+    /// jobs, up to the budget. The rest runs in the next turn, and so do all
+    /// jobs if `callback` throws.
     template <typename F>
     callbacks::Callback with_jobs(F callback) {
         return [this, callback = std::move(callback)] {
@@ -66,10 +72,10 @@ struct Io {
         };
     }
 
-    // Both before the loop, so that they outlive it: its callbacks own promises
-    // and operations.
+    // These two come before the loop, so that they outlive it: the loop's
+    // callbacks own promises and operations.
     JobQueue jobs;
-    // Operations that have begun and neither ended nor been stopped
+    // The number of operations that are under way.
     std::size_t waiting = 0;
     callbacks::EventLoop loop;
 
@@ -80,11 +86,11 @@ private:
     }
 
     bool in_callback_ = false;
-    // A task that runs jobs is in the loop's queue
+    // Whether a task that runs the jobs is in the loop's queue.
     bool queued_ = false;
 };
 
-/// An operation that is under way: at most one at a time.
+/// One kind of operation of an object: at most one is under way at a time.
 template <typename T>
 class Operation {
 public:
@@ -93,12 +99,15 @@ public:
     Operation& operator=(const Operation&) = delete;
     ~Operation() { stop(); }
 
+    /// Returns true while an operation is under way.
     explicit operator bool() const { return deferred_.has_value(); }
 
-    /// Throws std::logic_error if one is under way.
+    /// Throws std::logic_error if one is under way already.
     Promise<T> start() {
-        if (deferred_)
-            throw std::logic_error("this was asked for twice at the same time");
+        if (deferred_) {
+            throw std::logic_error(
+                "the same operation of this object is still under way");
+        }
         ++io_.waiting;
         return deferred_.emplace(io_.jobs).promise();
     }
@@ -108,11 +117,12 @@ public:
         take()->resolve(std::forward<Value>(value)...);
     }
 
-    /// Rejects with what errno says; `what` names the attempt.
+    /// Rejects with the error in errno; `what` names the attempt.
     void fail(const char* what) {
         take()->reject(std::system_error(errno, std::generic_category(), what));
     }
 
+    /// Ends the operation, if any, and leaves its promise pending.
     void stop() {
         if (deferred_) take();
     }
@@ -135,26 +145,26 @@ public:
     Timer& operator=(const Timer&) = delete;
     ~Timer() { stop(); }
 
-    /// Fulfilled at `due`, not before.
+    /// Returns a promise that is fulfilled at `due`, not before.
     Promise<void> sleep_until(TimePoint due) {
         Promise<void> promise = sleep_.start();
-        timer_ =
+        handle_ =
             io_.loop.call_at(due, io_.with_jobs([this] { sleep_.resolve(); }));
         return promise;
     }
 
     void stop() {
-        io_.loop.cancel(timer_);
+        io_.loop.cancel(handle_);
         sleep_.stop();
     }
 
 private:
     Io& io_;
     Operation<void> sleep_;
-    callbacks::TimerHandle timer_;
+    callbacks::TimerHandle handle_;
 };
 
-/// Fulfilled when `delay` has passed. Nothing can stop it.
+/// Returns a promise that is fulfilled after `delay`. Nothing can stop it.
 inline Promise<void> sleep(Io& io, Duration delay) {
     const Deferred<void> deferred(io.jobs);
     ++io.waiting;
@@ -165,12 +175,12 @@ inline Promise<void> sleep(Io& io, Duration delay) {
     return deferred.promise();
 }
 
-/// A connected, non-blocking socket. Its operations are rejected with a
-/// std::system_error when the connection is broken.
+/// A connected, non-blocking socket. If the connection breaks, its operations
+/// are rejected with a std::system_error.
 class Socket {
 public:
-    /// Takes over `socket`. Throws std::system_error (the system cannot watch
-    /// more).
+    /// Takes over `socket`. Throws std::system_error if the system cannot watch
+    /// more descriptors (epoll_ctl(2), ENOSPC).
     Socket(Io& io, common::Descriptor socket)
         : io_(io),
           socket_(std::move(socket)),
@@ -183,26 +193,27 @@ public:
     Socket& operator=(const Socket&) = delete;
     ~Socket() { close(); }
 
-    /// Fulfilled with how many bytes it has put into `buffer`, as soon as there
-    /// are any; with 0 at the end of input. `buffer` must stay until then.
+    /// Returns a promise of the number of bytes read into `buffer`: fulfilled
+    /// as soon as there are any, and with 0 at the end of input. `buffer` must
+    /// stay valid until then.
     Promise<std::size_t> read_some(std::span<char> buffer) {
         Promise<std::size_t> promise = read_.start();
-        room_ = buffer;
+        buffer_ = buffer;
         if (!socket_) {
             errno = EBADF;
             read_.fail("cannot read from a socket that was closed");
-        } else if (!watches_) {
+        } else if (!has_reader_) {
             add_reader();
         }
         return promise;
     }
 
-    /// Fulfilled when the kernel has taken all of `data`, which must stay until
-    /// then.
+    /// Returns a promise that is fulfilled when the kernel has taken all of
+    /// `data`, which must stay valid until then.
     Promise<void> write_all(std::span<const char> data) {
         Promise<void> promise = write_.start();
-        rest_ = data;
-        // Nearly always there is room, and that was all
+        unsent_ = data;
+        // The kernel's buffer nearly always has room, and this is all.
         write_now();
         if (write_) {
             io_.loop.add_writer(fd(), io_.with_jobs([this] {
@@ -213,11 +224,11 @@ public:
         return promise;
     }
 
-    /// When bytes were read or written for the last time.
+    /// Returns when bytes were last read or written.
     [[nodiscard]] TimePoint last_activity() const { return last_activity_; }
 
-    /// Stops what is under way. Reading and writing are rejected (EBADF) from
-    /// now on.
+    /// Stops the operations that are under way. Later ones are rejected with
+    /// EBADF.
     void close() {
         if (!socket_) return;
         io_.loop.remove_reader(fd());
@@ -230,20 +241,20 @@ public:
 private:
     void add_reader() {
         io_.loop.add_reader(fd(), io_.with_jobs([this] { read_now(); }));
-        watches_ = true;
+        has_reader_ = true;
     }
 
     void read_now() {
         if (!read_) {
-            // There is data, and nobody wants it yet. Only now is the watcher
-            // removed: while every read is followed by the next one it stays,
-            // and no request costs an epoll_ctl().
+            // Data has come, and no read is under way. Only now is the reader
+            // removed: while each read is followed by the next one, it stays,
+            // and a request costs no epoll_ctl().
             io_.loop.remove_reader(fd());
-            watches_ = false;
+            has_reader_ = false;
             return;
         }
-        const ssize_t count = ::read(fd(), room_.data(), room_.size());
-        // Level-triggered: we shall be called again
+        const ssize_t count = ::read(fd(), buffer_.data(), buffer_.size());
+        // epoll is level-triggered here, so this will be called again.
         if (count < 0 && is_transient()) return;
         if (count < 0) return read_.fail("cannot read from a client");
         last_activity_ = io_.loop.now();
@@ -251,15 +262,15 @@ private:
     }
 
     void write_now() {
-        const ssize_t count = ::write(fd(), rest_.data(), rest_.size());
+        const ssize_t count = ::write(fd(), unsent_.data(), unsent_.size());
         if (count > 0) {
-            // May be less than asked for
-            rest_ = rest_.subspan(static_cast<std::size_t>(count));
+            // The kernel may take only a part.
+            unsent_ = unsent_.subspan(static_cast<std::size_t>(count));
             last_activity_ = io_.loop.now();
         }
         if (count < 0 && !is_transient()) {
             write_.fail("cannot write to a client");
-        } else if (rest_.empty()) {
+        } else if (unsent_.empty()) {
             write_.resolve();
         }
     }
@@ -272,20 +283,20 @@ private:
     Io& io_;
     common::Descriptor socket_;
     Operation<std::size_t> read_;
-    std::span<char> room_;
-    bool watches_ = false;
+    std::span<char> buffer_;
+    bool has_reader_ = false;
     Operation<void> write_;
-    std::span<const char> rest_;
+    std::span<const char> unsent_;
     TimePoint last_activity_;
 };
 
-/// Accepts one client after the other.
+/// Accepts one client after another.
 class Acceptor {
 public:
-    /// `listener` is not owned; it is non-blocking.
+    /// `listener` is not owned, and must be non-blocking.
     Acceptor(Io& io, common::Listener& listener)
         : io_(io), listener_(listener), accept_(io) {
-        watch();
+        add_reader();
     }
     Acceptor(const Acceptor&) = delete;
     Acceptor& operator=(const Acceptor&) = delete;
@@ -294,43 +305,44 @@ public:
         io_.loop.cancel(pause_);
     }
 
-    /// Fulfilled with the next client. Clients that cannot be accepted are
-    /// none.
+    /// Returns a promise of the next client. A client that cannot be accepted
+    /// is skipped.
     Promise<common::Descriptor> accept() {
         Promise<common::Descriptor> promise = accept_.start();
-        if (!watches_) watch();
+        if (!has_reader_) add_reader();
         return promise;
     }
 
 private:
-    void watch() {
+    void add_reader() {
         io_.loop.add_reader(listener_.fd(),
                             io_.with_jobs([this] { accept_now(); }));
-        watches_ = true;
+        has_reader_ = true;
     }
 
-    void stop_watching() {
+    void remove_reader() {
         io_.loop.remove_reader(listener_.fd());
-        watches_ = false;
+        has_reader_ = false;
     }
 
     void accept_now() {
-        // Clients wait, but nobody wants them yet
-        if (!accept_) return stop_watching();
+        // A connection is pending, but no accept() is under way.
+        if (!accept_) return remove_reader();
         if (common::Descriptor client = listener_.accept()) {
             accept_.resolve(std::move(client));
         } else if (listener_.paused()) {
-            // Readable, but not to be accepted from: do not spin
-            stop_watching();
-            pause_ =
-                io_.loop.call_later(listener_.pause(), [this] { watch(); });
+            // The listener stays readable, but accept(2) fails: pause instead
+            // of spinning.
+            remove_reader();
+            pause_ = io_.loop.call_later(listener_.pause(),
+                                         [this] { add_reader(); });
         }
     }
 
     Io& io_;
     common::Listener& listener_;
     Operation<common::Descriptor> accept_;
-    bool watches_ = false;
+    bool has_reader_ = false;
     callbacks::TimerHandle pause_;
 };
 

@@ -1,5 +1,5 @@
-// What is to be done next, in order. Handlers of promises run from here and
-// from nowhere else.
+// The queue from which all handlers of promises run, in order. ECMAScript calls
+// such a queue a job queue, and browsers call its jobs microtasks.
 #pragma once
 
 #include <cstddef>
@@ -15,14 +15,17 @@ namespace promises {
 
 class State;
 
-/// A handler on its way. First it stands in the list of its promise; when that
-/// is settled, in the queue, with the promise that it is about.
+/// Returns the text of an error, whatever type was thrown.
+std::string message(const std::exception_ptr& error);
+
+/// A handler of a promise. It waits in the promise's list until the promise is
+/// settled, then in the job queue.
 class Job {
 public:
     virtual ~Job() = default;
     virtual void run() = 0;
 
-    // Set when it goes into the queue
+    // The settled promise; set when the job enters the queue.
     std::shared_ptr<State> source;
 
 private:
@@ -30,7 +33,8 @@ private:
     std::unique_ptr<Job> next_;
 };
 
-/// First in, first out. Adding needs no memory: a job carries its own link.
+/// A list of jobs, first in, first out. It allocates nothing: each job carries
+/// the link to the next one.
 class JobList {
 public:
     JobList() = default;
@@ -48,7 +52,7 @@ public:
         last_ = added;
     }
 
-    /// The oldest, or null.
+    /// Returns the oldest job, or null.
     std::unique_ptr<Job> pop() {
         std::unique_ptr<Job> job = std::move(first_);
         if (job) first_ = std::move(job->next_);
@@ -56,7 +60,7 @@ public:
         return job;
     }
 
-    /// Takes over all of `other`, behind what is here.
+    /// Moves all jobs of `other` to the end of this list.
     void append(JobList other) {
         if (other.empty()) return;
         (last_ != nullptr ? last_->next_ : first_) = std::move(other.first_);
@@ -73,22 +77,8 @@ private:
     Job* last_ = nullptr;
 };
 
-/// What an error says, whatever was thrown.
-inline std::string message(const std::exception_ptr& error) {
-    try {
-        std::rethrow_exception(error);
-    } catch (const std::exception& exception) {
-        return exception.what();
-    } catch (const std::string& text) {
-        return text;
-    } catch (const char* text) {
-        return text;
-    } catch (...) {
-        return "something was thrown that is no std::exception";
-    }
-}
-
-/// The jobs of one thread. Must outlive every promise that was made with it.
+/// The jobs of one thread. The queue must outlive every promise that was made
+/// with it.
 class JobQueue {
 public:
     JobQueue() = default;
@@ -99,8 +89,8 @@ public:
     static constexpr std::size_t no_limit =
         std::numeric_limits<std::size_t>::max();
 
-    /// Runs jobs, also those that are added meanwhile, until none is left or
-    /// `budget` have run. Returns true if some are left.
+    /// Runs jobs, including those that are added meanwhile, until none is left
+    /// or `budget` jobs have run. Returns true if some are left.
     bool run(std::size_t budget = no_limit) {
         for (; budget > 0; --budget) {
             std::unique_ptr<Job> job = jobs_.pop();
@@ -117,19 +107,19 @@ public:
 
     void push(std::unique_ptr<Job> job) { push_to(jobs_, std::move(job)); }
 
-    /// Runs it as soon as no other job is left.
+    /// Queues a job that runs as soon as no ordinary job is left.
     void push_when_empty(std::unique_ptr<Job> job) {
         push_to(when_empty_, std::move(job));
     }
 
-    /// `wake_up` is called when there is something to do again: whoever calls
-    /// run() should.
+    /// Calls `wake_up` whenever the queue was empty and gets a job: a call of
+    /// run() is then due.
     void on_work(std::function<void()> wake_up) {
         wake_up_ = std::move(wake_up);
     }
 
-    /// Calls `report`, instead of writing a line to stderr, with an error that
-    /// nobody handles.
+    /// Calls `report` with each error that has reached no handler, instead of
+    /// writing a line to stderr.
     void on_unhandled(std::function<void(std::exception_ptr)> report) {
         report_ = std::move(report);
     }
@@ -141,8 +131,8 @@ public:
     }
 
     /// Destroys jobs that will never run. A job owns the next promise of its
-    /// chain, and that its own jobs: to destroy them in one another would take
-    /// a stack as deep as the chain is long.
+    /// chain, which owns its own jobs: if each were destroyed inside the one
+    /// before, the stack would grow with the length of the chain.
     void discard(JobList jobs) {
         discarded_.append(std::move(jobs));
         if (discarding_) return;
@@ -151,7 +141,7 @@ public:
         discarding_ = false;
     }
 
-    /// Forgets all jobs.
+    /// Destroys all jobs without running them.
     void clear() {
         jobs_.clear();
         when_empty_.clear();
@@ -171,5 +161,19 @@ private:
     std::function<void()> wake_up_;
     std::function<void(std::exception_ptr)> report_;
 };
+
+inline std::string message(const std::exception_ptr& error) {
+    try {
+        std::rethrow_exception(error);
+    } catch (const std::exception& exception) {
+        return exception.what();
+    } catch (const std::string& text) {
+        return text;
+    } catch (const char* text) {
+        return text;
+    } catch (...) {
+        return "an exception that is not a std::exception";
+    }
+}
 
 }  // namespace promises

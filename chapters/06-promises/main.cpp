@@ -1,5 +1,5 @@
-// Chapter 06: the same server. What it waits for is a value, and what happens
-// then a chain.
+// Chapter 06: the same server. An operation returns a promise, and a
+// conversation is a chain of them.
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -36,8 +36,10 @@ using promises::Socket;
 using promises::TimePoint;
 using promises::Timer;
 
-/// One client. The handlers of its chains share it, so it stays for as long as
-/// one of them may run.
+/// One client. The handlers of its chains share it, so it lives as long as one
+/// of them may run. This is a cycle: the connection owns a socket, whose
+/// operation owns the state of a promise, which owns a handler, which owns the
+/// connection. close() cuts it.
 class Connection : public std::enable_shared_from_this<Connection> {
 public:
     Connection(Io& io, Descriptor socket, const ServiceOptions& options)
@@ -47,15 +49,16 @@ public:
           delay_timer_(io),
           idle_timer_(io) {}
 
-    /// Settled when it is over: the client has said all and got all, or is
-    /// gone, or was silent.
+    /// Returns a promise that is settled when the conversation is over: the
+    /// client has said everything and got every reply, has left, or was silent
+    /// for too long.
     Promise<void> run() {
         if (options_.idle_timeout.count() == 0) return converse();
         return promises::race(io_.jobs, std::vector{converse(), until_idle()});
     }
 
-    /// The race has a winner. Whatever else was waited for is still being
-    /// waited for: stop it.
+    /// Stops every operation, for a race stops none: its losers are still under
+    /// way when it has a winner.
     void close() {
         socket_.close();
         delay_timer_.stop();
@@ -75,17 +78,16 @@ private:
     Promise<void> reply(std::size_t count) {
         const std::span<const char> data(buffer_->data(), count);
         if (options_.reply_delay.count() == 0) return socket_.write_all(data);
-        reply_pending_until_ =
-            // Until then it is we who are silent
-            io_.loop.now() + options_.reply_delay;
+        // The delay does not count as the client's silence.
+        reply_pending_until_ = io_.loop.now() + options_.reply_delay;
         return delay_timer_.sleep_until(reply_pending_until_)
             .then([self = shared_from_this(), data] {
                 return self->socket_.write_all(data);
             });
     }
 
-    /// while (!silent for too long) sleep(); One timer, however many bytes move
-    /// meanwhile.
+    /// while (!idle for too long) sleep(); One timer, however many bytes are
+    /// read and written meanwhile.
     Promise<void> until_idle() {
         const TimePoint due =
             std::max(socket_.last_activity(), reply_pending_until_) +
@@ -100,15 +102,15 @@ private:
     Io& io_;
     ServiceOptions options_;
     Socket socket_;
-    // Not initialised: an idle client costs a page of memory, not all of them
-    // (4 kB, not 16).
+    // Not initialised: an idle client costs one page of memory (4 kB), not all
+    // four.
     std::unique_ptr<Buffer> buffer_ = std::make_unique_for_overwrite<Buffer>();
     Timer delay_timer_;
     Timer idle_timer_;
     TimePoint reply_pending_until_;
 };
 
-/// Owns the listener and every connection. `io` has to outlive it.
+/// Owns the listener and every connection. `io` must outlive it.
 class Server {
 public:
     Server(Io& io, std::uint16_t port, const ServiceOptions& options)
@@ -126,7 +128,7 @@ public:
     Server(const Server&) = delete;
     Server& operator=(const Server&) = delete;
 
-    /// while (accept()) welcome(); Settled only by an error.
+    /// while (accept()) welcome(); The promise is settled only by an error.
     Promise<void> run() {
         return acceptor_.accept().then([this](Descriptor socket) {
             welcome(std::move(socket));
@@ -147,14 +149,14 @@ private:
                 connections_.erase(connection);
             });
     } catch (const std::exception& error) {
-        // The system's limit on watches (epoll(7))
+        // The limit on watched descriptors (epoll(7), max_user_watches)
         std::fprintf(stderr, "refusing a client: %s\n", error.what());
     }
 
     static void log_disconnect(const std::exception_ptr& error) try {
         std::rethrow_exception(error);
     } catch (const std::system_error&) {
-        // The client is gone: that is how conversations end
+        // The client has left, which is a normal end of a conversation.
     } catch (const std::exception& exception) {
         std::fprintf(stderr, "lost a client: %s\n", exception.what());
     }

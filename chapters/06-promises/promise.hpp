@@ -1,11 +1,11 @@
 // A value that is not there yet.
 //
 //     pending --- resolve(value) ---> fulfilled
-//        \------- reject(error) ----> rejected       once, and for ever
+//        \------- reject(error) ----> rejected        once, and forever
 //
-// A Deferred is the end that knows the outcome, a Promise the end that waits
-// for it. What should happen then is said with then(), which is itself a
-// promise: of what the handler returns.
+// A Deferred is the end that knows the outcome, and a Promise is the end that
+// waits for it. then() registers a handler and returns a promise itself: the
+// promise of what the handler returns.
 #pragma once
 
 #include <concepts>
@@ -20,28 +20,16 @@
 
 namespace promises {
 
-/// Anything with a then() that takes what to do with a value and what to do
-/// with an error.
-template <typename X>
-concept Thenable = requires(std::remove_cvref_t<X>& x) {
-    typename std::remove_cvref_t<X>::value_type;
-    x.then([](const auto&...) {}, [](const std::exception_ptr&) {});
-};
+template <typename T>
+class Deferred;
 
-/// The type of the value in the end: what a promise promises, else the type
-/// itself.
-template <typename X>
-struct Unwrap {
-    using type = X;
-};
-template <Thenable X>
-struct Unwrap<X> {
-    using type = typename X::value_type;
-};
-template <typename X>
-using Unwrapped = typename Unwrap<std::decay_t<X>>::type;
+// The jobs of then() and finally(): see the end of this file.
+template <typename T, bool consume, typename F, typename G>
+struct Then;
+template <typename T, bool consume, typename F>
+struct Finally;
 
-/// Stands for a handler that is not there: the outcome passes on as it is.
+/// Stands in for a handler that was not given: the outcome passes through.
 struct Passthrough {
     void operator()() const {}
     template <typename V>
@@ -50,13 +38,91 @@ struct Passthrough {
     }
 };
 
+/// The end that waits. Copies refer to the same promise.
+///
+/// Handlers run from the job queue, never inside then() or resolve(), and in
+/// the order in which they were registered. A handler returns a value, nothing,
+/// or a promise, which the promise of then() adopts; if it throws, that promise
+/// is rejected. Handlers are moved, called at most once, and then destroyed.
+///
+/// A handler gets the value as a `const T&`, or no argument for a
+/// Promise<void>. `std::move(p).then(f)` gives `p` up, and `f` gets the value
+/// as a `T`: moved if nothing else refers to it (or if T cannot be copied),
+/// otherwise copied.
 template <typename T>
-class Promise;
+class Promise {
+public:
+    using value_type = T;
 
-/// The end that knows the outcome. Copies are the same end. What counts is the
-/// first call of resolve() or reject(); later ones do nothing. When the last
-/// copy goes without a word, the promise stays pending, and its handlers are
-/// destroyed with it.
+    [[nodiscard]] Status status() const { return state_->root()->status(); }
+
+    /// Calls `on_value` with the value, or `on_error` with the error as a
+    /// std::exception_ptr; without `on_error`, the error passes through. An
+    /// exception thrown by `on_value` does not go to `on_error`, but rejects
+    /// the promise that is returned here.
+    template <typename F, typename G = Passthrough>
+    auto then(F on_value, G on_error = {}) const& {
+        return add_handler<Then<T, false, F, G>>(state_, on_value, on_error);
+    }
+    template <typename F, typename G = Passthrough>
+    auto then(F on_value, G on_error = {}) && {
+        return add_handler<Then<T, true, F, G>>(std::move(state_), on_value,
+                                                on_error);
+    }
+
+    /// Calls `on_error` with the error; what it returns replaces the value. A
+    /// value passes through.
+    template <typename G>
+    Promise catch_error(G on_error) const& {
+        return then(Passthrough(), std::move(on_error));
+    }
+    template <typename G>
+    Promise catch_error(G on_error) && {
+        return std::move(*this).then(Passthrough(), std::move(on_error));
+    }
+
+    /// Calls `cleanup` without arguments, whatever the outcome, which then
+    /// passes through. If `cleanup` throws or returns a promise that is
+    /// rejected, that error replaces the outcome.
+    template <typename F>
+    Promise finally(F cleanup) const& {
+        return add_handler<Finally<T, false, F>>(state_, cleanup);
+    }
+    template <typename F>
+    Promise finally(F cleanup) && {
+        return add_handler<Finally<T, true, F>>(std::move(state_), cleanup);
+    }
+
+private:
+    friend class Deferred<T>;
+    explicit Promise(std::shared_ptr<StateOf<T>> state)
+        : state_(std::move(state)) {}
+
+    /// Makes a job of type J from the handlers and registers it with `state`.
+    /// Returns the promise that the job will settle.
+    template <typename J, typename... Handlers>
+    static auto add_handler(std::shared_ptr<StateOf<T>> state,
+                            Handlers&... handlers) {
+        auto job = std::make_unique<J>(state->jobs, std::move(handlers)...);
+        auto promise = job->next.promise();
+        state->when_settled(std::move(job));
+        return promise;
+    }
+
+    std::shared_ptr<StateOf<T>> state_;
+};
+
+/// Anything that has a then() for a value handler and an error handler.
+template <typename X>
+concept Thenable = requires(std::remove_cvref_t<X>& x) {
+    typename std::remove_cvref_t<X>::value_type;
+    x.then([](const auto&...) {}, [](const std::exception_ptr&) {});
+};
+
+/// The end that knows the outcome. Copies refer to the same promise. The first
+/// call of resolve() or reject() counts, and later ones do nothing. If the last
+/// copy is destroyed before that, the promise stays pending; its handlers are
+/// destroyed when the last Promise is gone, too.
 template <typename T>
 class Deferred {
 public:
@@ -65,9 +131,9 @@ public:
 
     [[nodiscard]] Promise<T> promise() const { return Promise<T>(state_); }
 
-    /// With a value: fulfils. With a promise, or anything else that has then():
-    /// adopts it, its outcome will be ours. With itself: rejects with a
-    /// TypeError.
+    /// Fulfils the promise with a value. If `value` is a promise, or anything
+    /// else that has then(), the promise adopts it and will have its outcome.
+    /// A promise that is resolved with itself is rejected with a TypeError.
     template <typename U = Stored<T>>
     void resolve(U&& value) const {
         if constexpr (std::is_same_v<std::remove_cvref_t<U>, Promise<T>>) {
@@ -95,7 +161,8 @@ public:
         reject(std::make_exception_ptr(std::move(exception)));
     }
 
-    /// With what `function` returns or throws.
+    /// Calls `function` and resolves with what it returns, or rejects with what
+    /// it throws.
     template <typename F>
     void resolve_with(F&& function) const {
         try {
@@ -115,7 +182,7 @@ public:
 private:
     template <typename U>
     void fulfil(U&& value) const {
-        // May throw: then nothing has happened yet
+        // This may throw; then the promise is still unresolved.
         Stored<T> made(std::forward<U>(value));
         if (!state_->try_resolve()) return;
         const auto root = state_->root();
@@ -123,6 +190,7 @@ private:
         root->settle(Status::fulfilled);
     }
 
+    /// Settles as `thenable` does. Its first callback counts.
     template <typename X>
     void follow(X& thenable) const {
         const Deferred self = *this;
@@ -135,7 +203,7 @@ private:
                     self.reject(error);
                 });
         } catch (...) {
-            // Unless it had settled it before it threw
+            // This does nothing if a callback came before the exception.
             reject(std::current_exception());
         }
     }
@@ -143,7 +211,45 @@ private:
     std::shared_ptr<StateOf<T>> state_;
 };
 
-/// A vector says that it can be copied even where its elements cannot.
+/// The type of value that a handler's result X leads to: the value type of a
+/// promise, otherwise X itself.
+template <typename X>
+struct Unwrap {
+    using type = X;
+};
+template <Thenable X>
+struct Unwrap<X> {
+    using type = typename X::value_type;
+};
+template <typename X>
+using Unwrapped = typename Unwrap<std::decay_t<X>>::type;
+
+/// Returns a promise that is fulfilled with `value`, or that adopts it if it
+/// has then().
+template <typename V>
+Promise<Unwrapped<V>> resolved(JobQueue& jobs, V&& value) {
+    const Deferred<Unwrapped<V>> deferred(jobs);
+    deferred.resolve(std::forward<V>(value));
+    return deferred.promise();
+}
+inline Promise<void> resolved(JobQueue& jobs) {
+    const Deferred<void> deferred(jobs);
+    deferred.resolve();
+    return deferred.promise();
+}
+
+/// Returns a promise that is rejected with `error`.
+template <typename T, typename E>
+Promise<T> rejected(JobQueue& jobs, E error) {
+    const Deferred<T> deferred(jobs);
+    deferred.reject(std::move(error));
+    return deferred.promise();
+}
+
+// --- How then() and finally() work ---
+
+/// Tells whether a T can really be copied: std::vector claims that it can, even
+/// if its elements cannot.
 template <typename T>
 inline constexpr bool can_be_copied = std::copy_constructible<T>;
 template <typename T>
@@ -151,8 +257,9 @@ template <typename T>
 inline constexpr bool can_be_copied<T> =
     std::copy_constructible<T> && can_be_copied<typename T::value_type>;
 
-/// Calls `function` with the value of a fulfilled promise; without arguments
-/// for Promise<void>.
+/// Calls `function` with the value of a fulfilled promise, or without arguments
+/// for a Promise<void>. `consume` says that the caller has given the promise
+/// up.
 template <typename T, bool consume, typename F>
 auto with_value(const std::shared_ptr<State>& source, F&& function) {
     if constexpr (std::is_void_v<T>) {
@@ -163,7 +270,7 @@ auto with_value(const std::shared_ptr<State>& source, F&& function) {
             return function(std::as_const(value));
         } else {
             if constexpr (can_be_copied<T>) {
-                // Others may look at it
+                // Something else may still read the value.
                 if (source.use_count() > 1) return function(T(value));
             }
             return function(std::move(value));
@@ -198,8 +305,8 @@ struct Then : Job {
     G on_error;
 };
 
-/// The job of finally(): waits for what `cleanup` does, then settles `next` as
-/// the source is.
+/// The job of finally(): calls `cleanup`, waits for the promise that it may
+/// return, and then settles `next` as the source was settled.
 template <typename T, bool consume, typename F>
 struct Finally : Job {
     Finally(JobQueue& jobs, F cleanup)
@@ -224,98 +331,5 @@ struct Finally : Job {
     Deferred<T> next;
     F cleanup;
 };
-
-/// The end that waits. Copies are the same promise.
-///
-/// Handlers run from the job queue: never inside then() or resolve(), and in
-/// the order in which they were registered. A handler returns a value, nothing,
-/// or a promise whose outcome becomes that of then(); or it throws, which
-/// rejects. Handlers are moved, called once at most, and destroyed.
-///
-/// A handler gets the value as `const T&`, nothing for a Promise<void>.
-/// `std::move(p).then(f)` gives `p` up, and then `f` gets the value itself, as
-/// a `T`: moved there where nobody else can see it any more (or where it cannot
-/// be copied), else copied.
-template <typename T>
-class Promise {
-public:
-    using value_type = T;
-
-    [[nodiscard]] Status status() const { return state_->root()->status(); }
-
-    /// `on_value` gets the value. An error passes on, or goes to `on_error` as
-    /// a std::exception_ptr. What `on_value` throws is not for `on_error`, but
-    /// for whoever waits for the promise that is returned here.
-    template <typename F, typename G = Passthrough>
-    auto then(F on_value, G on_error = {}) const& {
-        return add_handler<Then<T, false, F, G>>(state_, on_value, on_error);
-    }
-    template <typename F, typename G = Passthrough>
-    auto then(F on_value, G on_error = {}) && {
-        return add_handler<Then<T, true, F, G>>(std::move(state_), on_value,
-                                                on_error);
-    }
-
-    /// `on_error` gets the error and returns what takes the value's place; a
-    /// value passes on.
-    template <typename G>
-    Promise catch_error(G on_error) const& {
-        return then(Passthrough(), std::move(on_error));
-    }
-    template <typename G>
-    Promise catch_error(G on_error) && {
-        return std::move(*this).then(Passthrough(), std::move(on_error));
-    }
-
-    /// `cleanup` runs in any case, without arguments; then the outcome passes
-    /// on. Only if it throws or its promise is rejected, that error takes the
-    /// outcome's place.
-    template <typename F>
-    Promise finally(F cleanup) const& {
-        return add_handler<Finally<T, false, F>>(state_, cleanup);
-    }
-    template <typename F>
-    Promise finally(F cleanup) && {
-        return add_handler<Finally<T, true, F>>(std::move(state_), cleanup);
-    }
-
-private:
-    friend class Deferred<T>;
-    explicit Promise(std::shared_ptr<StateOf<T>> state)
-        : state_(std::move(state)) {}
-
-    /// Makes a job of type J from the handlers and lets it wait for the outcome
-    /// of `state`. Returns the promise that the job will settle.
-    template <typename J, typename... Handlers>
-    static auto add_handler(std::shared_ptr<StateOf<T>> state,
-                            Handlers&... handlers) {
-        auto job = std::make_unique<J>(state->jobs, std::move(handlers)...);
-        auto promise = job->next.promise();
-        state->when_settled(std::move(job));
-        return promise;
-    }
-
-    std::shared_ptr<StateOf<T>> state_;
-};
-
-/// A promise that is settled already, or has the outcome of `value` where that
-/// has then().
-template <typename V>
-Promise<Unwrapped<V>> resolved(JobQueue& jobs, V&& value) {
-    const Deferred<Unwrapped<V>> deferred(jobs);
-    deferred.resolve(std::forward<V>(value));
-    return deferred.promise();
-}
-inline Promise<void> resolved(JobQueue& jobs) {
-    const Deferred<void> deferred(jobs);
-    deferred.resolve();
-    return deferred.promise();
-}
-template <typename T, typename E>
-Promise<T> rejected(JobQueue& jobs, E error) {
-    const Deferred<T> deferred(jobs);
-    deferred.reject(std::move(error));
-    return deferred.promise();
-}
 
 }  // namespace promises

@@ -1,4 +1,4 @@
-// What a promise is inside: its outcome, and who waits for it.
+// What a promise is inside: its outcome, and the handlers that wait for it.
 #pragma once
 
 #include <exception>
@@ -15,45 +15,31 @@ namespace promises {
 
 enum class Status { pending, fulfilled, rejected };
 
-/// A promise was resolved with itself.
+/// The error of a promise that was resolved with itself.
 class TypeError : public std::logic_error {
 public:
     using std::logic_error::logic_error;
 };
 
-/// What all promises have, whatever their value is.
+/// The part of a promise's state that does not depend on the type of its value.
+/// Deferred and Promise share it.
 ///
-/// Adoption makes two promises one. Then one of the two states is only a link
-/// to the other, its root, where the outcome and the handlers are. So a chain
-/// that goes on and on through handlers that return promises does not grow: its
-/// links are forgotten as soon as nobody holds them.
+/// Adoption makes two promises one: one of the two states becomes a mere link
+/// to the other, its root, which holds the outcome and the handlers. A chain
+/// that goes on forever through handlers that return promises therefore does
+/// not grow: a link is freed as soon as nothing refers to it.
 class State : public std::enable_shared_from_this<State> {
 public:
     explicit State(JobQueue& queue) : jobs(queue) {}
     State(const State&) = delete;
     State& operator=(const State&) = delete;
+    ~State();
 
-    ~State() {
-        jobs.discard(std::move(handlers_));
-        while (link_ && link_.use_count() == 1)
-            link_ = std::exchange(link_->link_, nullptr);
-    }
-
-    std::shared_ptr<State> root() {
-        std::shared_ptr<State> state = shared_from_this();
-        while (state->link_) {
-            // Shorten the way
-            if (state->link_->link_) state->link_ = state->link_->link_;
-            state = state->link_;
-        }
-        return state;
-    }
-
-    /// Once: true. A promise that has adopted another one is resolved, but may
-    /// still be pending.
+    /// Claims the right to resolve: true for the first caller only. A promise
+    /// that has adopted another one is resolved, but may still be pending.
     bool try_resolve() { return !std::exchange(resolved_, true); }
 
-    /// The outcome is known. Only for a root that is pending.
+    /// Sets the outcome. Call it once, for a root that is pending.
     void settle(Status outcome) {
         status_ = outcome;
         run_reactions();
@@ -66,8 +52,8 @@ public:
     [[nodiscard]] Status status() const { return status_; }
     [[nodiscard]] const std::exception_ptr& error() const { return error_; }
 
-    /// Lets `handler` run once the outcome is known: in order, and always from
-    /// the queue.
+    /// Queues `handler` once the outcome is known. Handlers run from the job
+    /// queue, in the order in which they were registered.
     void when_settled(std::unique_ptr<Job> handler) {
         mark_handled();
         // EXERCISE 06.1
@@ -77,16 +63,16 @@ public:
         // END 06.1
     }
 
-    /// From now on the outcome of `inner` is the outcome of `outer` too.
+    /// From now on `outer` has the outcome of `inner`.
     static void adopt(State& outer, State& inner) {
         auto from = inner.root();
         auto to = outer.root();
         if (from == to) {
             return to->settle(std::make_exception_ptr(TypeError(
-                "a promise was resolved with itself: it would wait for ever")));
+                "a promise was resolved with itself: it would wait forever")));
         }
         inner.mark_handled();
-        // What is known stays in place
+        // A known outcome stays where it is.
         if (from->status_ != Status::pending) std::swap(from, to);
         to->unhandled_ += from->unhandled_;
         to->handlers_.append(std::move(from->handlers_));
@@ -94,18 +80,22 @@ public:
         to->run_reactions();
     }
 
+    /// Returns the state that holds the outcome.
+    std::shared_ptr<State> root() {
+        std::shared_ptr<State> state = shared_from_this();
+        while (state->link_) {
+            // Path compression: the next call takes fewer steps.
+            if (state->link_->link_) state->link_ = state->link_->link_;
+            state = state->link_;
+        }
+        return state;
+    }
+
     JobQueue& jobs;
 
 private:
-    /// Whoever waits for this promise, or adopts it, is responsible for its
-    /// error from now on; or comes too late, after the report.
-    void mark_handled() {
-        if (!std::exchange(handled_, true) && root()->unhandled_ > 0)
-            --root()->unhandled_;
-    }
-
-    /// Where the outcome is known, whoever waits for it goes into the queue,
-    /// with its source.
+    /// Moves the handlers into the job queue once the outcome is known
+    /// (ECMAScript: TriggerPromiseReactions).
     void run_reactions() {
         // EXERCISE 06.1
         if (status_ == Status::pending) return;
@@ -119,7 +109,16 @@ private:
         }
     }
 
-    /// Nothing else is left to do: does anybody handle that error by now?
+    /// Pays this promise's debt: a handler or an adopting promise now receives
+    /// its error. The first call counts. After a report, nothing is owed any
+    /// more.
+    void mark_handled() {
+        if (!std::exchange(handled_, true) && root()->unhandled_ > 0)
+            --root()->unhandled_;
+    }
+
+    /// Runs when no other job is left, and reports the error if a debt is still
+    /// open.
     struct Report : Job {
         explicit Report(std::shared_ptr<State> state) {
             source = std::move(state);
@@ -133,14 +132,23 @@ private:
 
     std::shared_ptr<State> link_;
     bool resolved_ = false;
-    bool handled_ = false;
-    // Of the promises that are one with this: how many nobody waits for
-    int unhandled_ = 1;
     Status status_ = Status::pending;
     std::exception_ptr error_;
     JobList handlers_;
+    // Each promise starts with a debt: its error must reach a handler. A root
+    // counts the open debts of all promises that have become one with it.
+    int unhandled_ = 1;
+    bool handled_ = false;
 };
 
+// Long chains are destroyed in loops, not by destructors inside destructors.
+inline State::~State() {
+    jobs.discard(std::move(handlers_));
+    while (link_ && link_.use_count() == 1)
+        link_ = std::exchange(link_->link_, nullptr);
+}
+
+/// The type that is stored for a value of type T.
 template <typename T>
 using Stored = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
 

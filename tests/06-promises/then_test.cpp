@@ -243,7 +243,7 @@ TEST_CASE("whatever was thrown arrives") {
     };
     CHECK(thrown(std::string("a string")) == "error: a string");
     CHECK(thrown("a literal") == "error: a literal");
-    CHECK(thrown(42) == "error: something was thrown that is no std::exception");
+    CHECK(thrown(42) == "error: an exception that is not a std::exception");
     int number = 0;
     rejected<void>(jobs, std::make_exception_ptr(42))
         .catch_error([&](const std::exception_ptr& error) {
@@ -294,7 +294,7 @@ TEST_CASE("finally() that throws: that is the error now") {
 
 TEST_CASE("resolving a promise with itself is an error") {
     Quiet jobs;
-    const std::string error = "error: a promise was resolved with itself: it would wait for ever";
+    const std::string error = "error: a promise was resolved with itself: it would wait forever";
     SUBCASE("directly") {
         const Deferred<int> deferred(jobs);
         deferred.resolve(deferred.promise());

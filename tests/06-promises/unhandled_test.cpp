@@ -161,7 +161,7 @@ TEST_CASE("a promise resolved with itself is reported like any other error") {
     std::optional<Promise<void>> self;
     self = resolved(jobs).then([&] { return *self; });
     jobs.run();
-    CHECK(jobs.reports == Reports{"a promise was resolved with itself: it would wait for ever"});
+    CHECK(jobs.reports == Reports{"a promise was resolved with itself: it would wait forever"});
 }
 
 TEST_CASE("rejecting wakes up whoever runs the queue: the report must not wait for other work") {

@@ -1,5 +1,5 @@
-// Exercise 06.4: an answer that is cut off, and errors that go to the wrong
-// place.
+// Exercise 06.4: an answer that is cut off, and an error that is reported
+// although it was handled.
 #pragma once
 
 #include <span>
@@ -9,12 +9,12 @@
 
 namespace promises {
 
-/// Sends `head`, then `body`, and closes `socket`, also where sending has
-/// failed. All three have to stay until then.
+/// Sends `head`, then `body`, and closes `socket`, even if sending fails. All
+/// three must stay valid until then.
 ///
-/// Fulfilled when the kernel has taken every byte; rejected when the connection
-/// is broken. In either case the socket is closed by then, and nobody but the
-/// caller has to handle the error.
+/// Returns a promise that is fulfilled when the kernel has taken every byte,
+/// and rejected if the connection breaks. In either case the socket is closed
+/// by then. A caller that handles this promise's error has handled every error.
 inline Promise<void> answer(Socket& socket, std::span<const char> head,
                             std::span<const char> body) {
     return socket.write_all(head)

@@ -1,4 +1,4 @@
-// Exercise 06.3: what failed once may work the next time.
+// Exercise 06.3: try again, and wait longer each time.
 #pragma once
 
 #include <exception>
@@ -10,15 +10,15 @@
 
 namespace promises {
 
-/// Runs `operation`, which takes nothing and returns a promise, until an
+/// Calls `operation`, which takes no arguments and returns a promise, until an
 /// attempt succeeds: at most `attempts` times (one or more). Before the second
-/// attempt it waits for `delay`, before the third twice as long, and so on:
-/// whoever is overloaded is not helped by more of the same.
+/// attempt it waits for `delay`, before the third twice as long, and so on
+/// (exponential backoff), so that an overloaded server gets time to recover.
 ///
-/// Fulfilled as the first attempt that is; rejected as the last one, without
-/// another wait. An attempt has failed if its promise is rejected, or if
-/// `operation` throws. `operation` may be copied, and is kept no longer than
-/// needed. `io` has to outlive the attempts.
+/// Returns a promise with the value of the first attempt that succeeds, or with
+/// the error of the last one, without another wait. An attempt has failed if
+/// its promise is rejected, or if `operation` throws. `operation` may be
+/// copied, and is kept no longer than needed. `io` must outlive the attempts.
 template <typename F>
 std::invoke_result_t<F&> retry(Io& io, int attempts, Duration delay,
                                F operation) {

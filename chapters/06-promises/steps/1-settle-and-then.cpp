@@ -1,8 +1,8 @@
-// Step 06.1: a value that is not there yet. One end settles it, the other says
-// what happens then.
+// Step 06.1: a value that is not there yet. One end settles it, the other
+// registers handlers.
 //
-// No loop and no kernel: a promise needs only a queue in which its handlers
-// wait for their turn.
+// There is no loop and no kernel here: a promise needs only a queue for its
+// handlers.
 #include <cstdio>
 
 #include "chapters/06-promises/promise.hpp"

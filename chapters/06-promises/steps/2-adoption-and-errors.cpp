@@ -11,10 +11,10 @@ using promises::Deferred;
 using promises::JobQueue;
 
 int main() {
-    // In order with what goes to stderr
+    // Keeps the lines in order with those that go to stderr.
     std::setvbuf(stdout, nullptr, _IOLBF, 0);
     JobQueue jobs;
-    // Two answers that are still to come
+    // Two answers that have not come yet.
     const Deferred<std::string> name(jobs);
     const Deferred<std::string> greeting(jobs);
 
@@ -22,7 +22,7 @@ int main() {
         .then([&](const std::string& text) {
             std::printf("1: the name is %s, now for the greeting\n",
                         text.c_str());
-            // adopted: the chain goes on when this one is settled
+            // Adopted: the chain continues when this promise is settled.
             return greeting.promise();
         })
         .then([](const std::string& text) {
@@ -37,7 +37,7 @@ int main() {
             std::printf("5: caught: %s\n", promises::message(error).c_str());
         })
         .finally([] { std::puts("6: cleaned up"); })
-        .then([] { throw std::runtime_error("nobody looks at this one"); });
+        .then([] { throw std::runtime_error("no handler for this one"); });
 
     name.resolve("Ada");
     jobs.run();

@@ -1,4 +1,4 @@
-// Step 06.3: many promises as one.
+// Step 06.3: combinators, which make one promise of many.
 #include <cstdio>
 #include <exception>
 #include <stdexcept>
@@ -18,9 +18,9 @@ int main() {
     const std::vector<Promise<int>> three{a.promise(), b.promise(),
                                           c.promise()};
 
-    const auto failed = [](const char* who) {
-        return [who](const std::exception_ptr& error) {
-            std::printf("  %-12s failed: %s\n", who,
+    const auto failed = [](const char* name) {
+        return [name](const std::exception_ptr& error) {
+            std::printf("  %-12s failed: %s\n", name,
                         promises::message(error).c_str());
         };
     };

@@ -1,7 +1,7 @@
-// Step 06.4: promises of I/O, a time-out as a race, and what a race does not
-// do: stop the loser.
+// Step 06.4: promises of I/O, a timeout as a race, and what a race does not do:
+// stop the loser.
 //
-// The clock is chapter 05's simulated one: 60 seconds pass in no time.
+// The clock is chapter 05's simulated one, so 60 seconds pass at once.
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -38,7 +38,7 @@ int main() {
                     io.waiting);
     };
 
-    // Three lines, each of which has 60 seconds to come. Each comes after one.
+    // Three lines. Each comes after one second, and has a timeout of 60.
     const auto line_or_timeout = [&] {
         io.loop.call_later(1s, [&] {
             common::check(static_cast<int>(write(peer.fd(), "line\n", 5)),
@@ -59,5 +59,5 @@ int main() {
             socket.close();
         });
     io.loop.run();
-    say("the loop could not end before");
+    say("only now could the loop end");
 }
