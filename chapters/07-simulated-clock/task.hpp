@@ -1,24 +1,83 @@
-// A task: a coroutine that starts when it is awaited, and hands its result to
-// whoever awaits it.
+// A task: a coroutine that starts when it is awaited and hands its result to
+// the coroutine that awaits it.
 #pragma once
 
 #include <coroutine>
 #include <exception>
 #include <stdexcept>
-#include <type_traits>
 #include <utility>
 #include <variant>
 
 #include "chapters/07-simulated-clock/frame_pool.hpp"
+#include "chapters/07-simulated-clock/task_chain.hpp"
 
 namespace simulated {
 
-class UniqueFrame;
+/// A coroutine that computes a T and may wait on the way. Calling it creates
+/// the task; it starts when it is awaited:
+///
+///     Task<int> price(EventLoop& loop) {
+///         co_await loop.async_sleep(2);
+///         co_return 42;
+///     }
+///     Task<> buy(EventLoop& loop) {
+///         const int cost = co_await price(loop);
+///     }
+///
+/// The `co_await` throws the exception that leaves the task, if one does.
+///
+/// A Task owns the coroutine's frame. Destroying it while the coroutine is
+/// suspended cancels the task: the coroutine's variables are destroyed, and so
+/// is the task that it awaits. A task must not destroy itself, nor a task that
+/// awaits it.
+template <typename T = void>
+class [[nodiscard]] Task {
+public:
+    /// The compiler talks to the coroutine through this class.
+    class promise_type;
 
-/// What the compiler does at the end of a task: suspend it for good, and go on
-/// with whoever awaits it. Returning a handle from await_suspend is a jump, not
-/// a call (symmetric transfer): finishing a million tasks, each awaited by the
-/// next, does not grow the stack.
+    Task(Task&& other) noexcept
+        : frame_(std::exchange(other.frame_, nullptr)) {}
+
+    Task& operator=(Task&& other) noexcept {
+        // Destroyed at the end of this function.
+        Task old(std::exchange(frame_, std::exchange(other.frame_, nullptr)));
+        return *this;
+    }
+
+    ~Task() {
+        if (frame_) destroy_chain(frame_.promise());
+    }
+
+    /// Starts the task. The value of the `co_await` is the task's result. The
+    /// awaiter takes the task over, so it can be awaited only once: the second
+    /// `co_await` throws std::logic_error.
+    auto operator co_await() && { return Awaiter(std::move(*this)); }
+
+    /// For callers that are not coroutines: runs the task up to its first
+    /// suspension. To be called once.
+    void start() { frame_.resume(); }
+
+    /// Returns true when the task has run to its end. Requires that it was not
+    /// awaited or moved from.
+    [[nodiscard]] bool done() const { return frame_.done(); }
+
+    /// Returns the result of a task that is done, or throws the exception that
+    /// ended it.
+    T result() { return frame_.promise().take(); }
+
+private:
+    class Awaiter;
+
+    explicit Task(std::coroutine_handle<promise_type> frame) : frame_(frame) {}
+
+    std::coroutine_handle<promise_type> frame_;
+};
+
+/// The end of a task: suspends it for good and resumes its continuation, the
+/// coroutine that awaits it. Returning a handle from await_suspend is a jump,
+/// not a call (symmetric transfer): when a million nested tasks finish, the
+/// stack does not grow.
 struct FinalAwaiter : std::suspend_always {
     template <typename Promise>
     [[nodiscard]] std::coroutine_handle<> await_suspend(
@@ -27,16 +86,14 @@ struct FinalAwaiter : std::suspend_always {
     }
 };
 
-/// The part of a task's promise_type that does not depend on the result.
-struct TaskPromiseBase : PooledFrame {
-    // Goes on when this one is done
+/// The part of a task's promise that does not depend on the result.
+struct TaskPromiseBase : PooledFrame, ChainLink {
+    // Resumed when the task is done.
     std::coroutine_handle<> continuation = std::noop_coroutine();
-    // The task that this one waits for
-    UniqueFrame* child = nullptr;
 };
 
-/// The promise_type of a task: the compiler calls it where the coroutine
-/// returns or throws, and it keeps what came until somebody takes it.
+/// The part of a task's promise that stores the result, or the exception, until
+/// the awaiting coroutine takes it.
 template <typename T>
 class TaskPromise : public TaskPromiseBase {
 public:
@@ -73,148 +130,63 @@ private:
     std::exception_ptr error_;
 };
 
-/// Owns the frame of a task, or nothing. Can be moved, not copied.
-class UniqueFrame {
+template <typename T>
+class Task<T>::promise_type : public TaskPromise<T> {
 public:
-    UniqueFrame() = default;
-
-    UniqueFrame(std::coroutine_handle<> frame, TaskPromiseBase& promise)
-        : frame_(frame), promise_(&promise) {}
-
-    UniqueFrame(UniqueFrame&& other) noexcept
-        : frame_(std::exchange(other.frame_, nullptr)),
-          promise_(other.promise_) {}
-
-    UniqueFrame& operator=(UniqueFrame&& other) noexcept {
-        if (this != &other) {
-            destroy();
-            frame_ = std::exchange(other.frame_, nullptr);
-            promise_ = other.promise_;
-        }
-        return *this;
+    Task get_return_object() {
+        const auto frame =
+            std::coroutine_handle<promise_type>::from_promise(*this);
+        this->frame = frame;
+        return Task(frame);
     }
 
-    ~UniqueFrame() { destroy(); }
-
-    [[nodiscard]] std::coroutine_handle<> frame() const { return frame_; }
-    [[nodiscard]] TaskPromiseBase& promise() const { return *promise_; }
-
-    /// Destroys the frame, and with it everything that lives there: the task's
-    /// variables, and the task that it waits for. That one owns the next in the
-    /// same way, so the plain `frame_.destroy()` would recurse once for each
-    /// task of the chain. Therefore: from the far end.
-    void destroy() noexcept {
-        if (!frame_) return;
-        // Down to the task that waits for no other, turning the links round on
-        // the way,
-        UniqueFrame* parent = nullptr;
-        UniqueFrame* task = this;
-        while (UniqueFrame* child =
-                   std::exchange(task->promise_->child, parent)) {
-            parent = task;
-            task = child;
-        }
-        // and back up: when a frame is destroyed, the task it waited for is
-        // gone already.
-        while (task != nullptr) {
-            parent = task->promise_->child;
-            std::exchange(task->frame_, nullptr).destroy();
-            task = parent;
-        }
+    [[nodiscard]] std::suspend_always initial_suspend() const noexcept {
+        return {};
     }
-
-private:
-    std::coroutine_handle<> frame_;
-    TaskPromiseBase* promise_ = nullptr;
+    [[nodiscard]] FinalAwaiter final_suspend() const noexcept { return {}; }
 };
 
-/// A coroutine that computes a T, step by step, with waits in between. Calling
-/// it creates it; it starts when it is awaited:
-///
-///     Task<int> price(EventLoop& loop) { co_await loop.async_sleep(2);
-///     co_return 42; } Task<> buy(EventLoop& loop) { const int cost = co_await
-///     price(loop); ... }
-///
-/// An exception that leaves it is thrown by the `co_await` of whoever awaits
-/// it. The Task owns the coroutine: destroying it, at any point where the
-/// coroutine is suspended, destroys the coroutine's variables and everything
-/// that it waits for. That is how a task is cancelled. A task must not destroy
-/// itself or one that awaits it.
-template <typename T = void>
-class [[nodiscard]] Task {
+/// Lives in the parent's frame while the parent awaits the task, and owns it.
+template <typename T>
+class Task<T>::Awaiter {
 public:
-    class promise_type : public TaskPromise<T> {
-    public:
-        Task get_return_object() {
-            return Task(UniqueFrame(
-                std::coroutine_handle<promise_type>::from_promise(*this),
-                *this));
+    explicit Awaiter(Task task) : task_(std::move(task)) {}
+    Awaiter(const Awaiter&) = delete;
+    Awaiter& operator=(const Awaiter&) = delete;
+    ~Awaiter() {
+        if (link_.child_was_destroyed()) task_.frame_ = nullptr;
+    }
+
+    [[nodiscard]] bool await_ready() const {
+        if (!task_.frame_) {
+            throw std::logic_error(
+                "this task was moved away: it was awaited already?");
         }
+        return false;
+    }
 
-        [[nodiscard]] std::suspend_always initial_suspend() const noexcept {
-            return {};
-        }
-        [[nodiscard]] FinalAwaiter final_suspend() const noexcept { return {}; }
-    };
+    /// `parent` is suspended by now. Starts the task, by a jump. At its end the
+    /// task resumes `parent`.
+    template <typename Promise>
+    std::coroutine_handle<> await_suspend(
+        std::coroutine_handle<Promise> parent) noexcept {
+        link_.connect(parent.promise(), task_.frame_.promise());
+        // EXERCISE 07.1
+        task_.frame_.promise().continuation = parent;
+        return task_.frame_;
+        // END 07.1
+    }
 
-    /// Starts the task; the value of the `co_await` is the task's result. Each
-    /// task can be awaited once: the awaiter takes it over. Throws
-    /// std::logic_error where there is none to take.
-    auto operator co_await() && { return Awaiter(std::move(owner_)); }
-
-    /// For whoever is not a coroutine: runs the task up to its first
-    /// suspension. Only once.
-    void start() { owner_.frame().resume(); }
-
-    /// Has it run to its end? Requires that it was not awaited or moved away.
-    [[nodiscard]] bool done() const { return owner_.frame().done(); }
-
-    /// After it is done: its result, or the exception that ended it.
-    T result() { return static_cast<promise_type&>(owner_.promise()).take(); }
+    T await_resume() {
+        link_.disconnect();
+        // EXERCISE 07.1
+        return task_.frame_.promise().take();
+        // END 07.1
+    }
 
 private:
-    class Awaiter {
-    public:
-        explicit Awaiter(UniqueFrame task) : task_(std::move(task)) {}
-
-        [[nodiscard]] bool await_ready() const {
-            if (!task_.frame()) {
-                throw std::logic_error(
-                    "this task was moved away: it was awaited already?");
-            }
-            return false;
-        }
-
-        /// `parent` is suspended by now. The task starts, by a jump, and will
-        /// go on with `parent`.
-        template <typename Promise>
-        std::coroutine_handle<> await_suspend(
-            std::coroutine_handle<Promise> parent) noexcept {
-            if constexpr (std::is_base_of_v<TaskPromiseBase, Promise>) {
-                slot_in_parent_ = &parent.promise().child;
-                *slot_in_parent_ = &task_;
-            }
-            // EXERCISE 07.1
-            task_.promise().continuation = parent;
-            return task_.frame();
-            // END 07.1
-        }
-
-        T await_resume() {
-            if (slot_in_parent_ != nullptr) *slot_in_parent_ = nullptr;
-            // EXERCISE 07.1
-            return static_cast<promise_type&>(task_.promise()).take();
-            // END 07.1
-        }
-
-    private:
-        UniqueFrame task_;
-        UniqueFrame** slot_in_parent_ = nullptr;
-    };
-
-    explicit Task(UniqueFrame owner) : owner_(std::move(owner)) {}
-
-    UniqueFrame owner_;
+    Task task_;
+    ParentLink link_;
 };
 
 }  // namespace simulated
