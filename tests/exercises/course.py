@@ -1,25 +1,33 @@
-"""What exercises there are: read from the markers in chapters/ and the names of the test cases.
+"""Which exercises there are. Three sources say it, all named by the exercise's number:
 
-A region is what stands between two markers in a file of chapters/NN-name/:
+tests/exercises/holes/05.2.txt names what the learner writes, in the files of chapter 05:
 
-    // EXERCISE BEGIN 05.2 cancel a timer
-    // HINT The callback may cancel itself while it runs.
-    // HINT A second hint tells more. What does not fit into a line
-    // HINT+ goes on like this.
+    title: a turn of the loop
+
+    hole: event_loop.hpp: void turn()
+    hole: socket.hpp: bool transfer() #2
+    hole: event_loop.hpp
+
+`hole: FILE: TEXT` is the body of one function: the definition whose signature contains TEXT. White
+space does not count. If several signatures contain TEXT, write more of it, or "#2" for the second.
+`hole: FILE` is the part of that file between two marker lines. The first such hole of an exercise
+is the first pair of its markers in that file, and so on:
+
+    // EXERCISE 05.2
     ...the solution...
-    // EXERCISE END 05.2
+    // END 05.2
 
-A skeleton has a call in its place that says whose turn it is and ends the process. A region must
-therefore be a function body, or a part of one. Elsewhere (in a class, say) give the replacement:
+The skeleton has a call there that prints which exercise is missing and ends the process. A hole must
+therefore be a function body, or a part of one. For other places (the members of a class), and for
+what the learner is to repair, the lines below the hole say what the skeleton has instead:
 
-    // STUB int members_that_the_rest_needs = 0;
+    stub| int members_that_the_rest_needs = 0;
+    broken| while (true) accept(listener);
 
-For a repair exercise, what the learner finds there is the bug, which must compile:
+tests/exercises/hints/05.2.md has the hints: Markdown, each below a heading "## Hint 1".
 
-    // BROKEN while (true) accept(listener);
-
-An exercise may have several regions, in several files of its chapter. Its tests are the cases whose
-names begin with its number, TEST_CASE("05.2 a timer that is cancelled ..."), in tests/*/*_test.cpp.
+The tests of an exercise are the cases whose names begin with its number,
+TEST_CASE("05.2 a timer that is cancelled ..."), in tests/*/*_test.cpp.
 """
 
 import dataclasses
@@ -27,30 +35,267 @@ import functools
 import json
 import pathlib
 import re
+import textwrap
 
-BEGIN = re.compile(r"^( *)// EXERCISE BEGIN (\d\d\.\d+) (.+)$")
-END = re.compile(r"^ *// EXERCISE END (\d\d\.\d+)$")
-NOTE = re.compile(r"^ *// (HINT\+?|STUB|BROKEN)(?: (.*))?$")
+MARKER = re.compile(r"^ *// (EXERCISE|END) (\d\d\.\d+)$", re.MULTILINE)
 CASE = re.compile(r'^\s*TEST_CASE\(((?:\s*"(?:[^"\\]|\\.)*")+)', re.MULTILINE)
+HINT = re.compile(r"^## Hint (\d+)$", re.MULTILINE)
 TODO_WORDS = "is yours to write:"
+SCREEN = 80  # columns
 
 
 class Problem(Exception):
-    """Something that a person has to change; the text says what and how."""
+    """Something that the user has to change; the text says what and how."""
+
+
+# --- Reading C++, as far as it is needed -------------------------------------------------------
+
+COMMENT = r"//[^\n]*|/\*.*?\*/"
+STRING = r'R"(?P<raw>\w*)\(.*?\)(?P=raw)"|"(?:\\.|[^"\\\n])*"|(?<!\w)\'(?:\\.|[^\'\\\n])*\''
+COMMENT_OR_STRING = re.compile(f"(?P<comment>{COMMENT})|{STRING}", re.DOTALL)
+
+
+def blank(match):
+    return re.sub(r"[^\n]", " ", match[0])
+
+
+def without_comments(text):
+    """The text with comments replaced by spaces: every character stays at its position."""
+    return COMMENT_OR_STRING.sub(lambda m: blank(m) if m["comment"] else m[0], text)
+
+
+def without_comments_and_strings(text):
+    return COMMENT_OR_STRING.sub(blank, text)
+
+
+def pattern_of(code):
+    """A regular expression for this piece of code that ignores how its white space is laid out."""
+    words = re.findall(r'"(?:\\.|[^"\\])*"|\w+|\S', code)
+    is_name = lambda word: bool(re.match(r"\w", word))
+    pattern = r"(?<!\w)" if words and is_name(words[0]) else ""
+    for number, word in enumerate(words):
+        if number:
+            pattern += r"\s+" if is_name(words[number - 1]) and is_name(word) else r"\s*"
+        pattern += re.escape(word)
+    return re.compile(pattern + (r"(?!\w)" if words and is_name(words[-1]) else ""))
+
+
+def closing(code, opening):
+    """The position of the bracket that closes the one at `opening`, or -1."""
+    depth = 0
+    for at in range(opening, len(code)):
+        if code[at] in "([{":
+            depth += 1
+        elif code[at] in ")]}":
+            depth -= 1
+            if depth == 0:
+                return at
+    return -1
+
+
+def body_of(code, at):
+    """(position after "{", position of "}") of the function whose signature begins at or before
+    `at`, or None where it is a declaration or a call."""
+    in_initialisers = False
+    while 0 <= at < len(code):
+        sign = code[at]
+        if sign in "([":
+            at = closing(code, at)
+            if at < 0:
+                return None
+        elif sign in ")]};":
+            return None
+        elif sign == ":" and code[at - 1] != ":" and code[at + 1:at + 2] != ":":
+            in_initialisers = True
+        elif sign == "{":
+            before = code[:at].rstrip()[-1:]
+            end = closing(code, at)
+            if end < 0:
+                return None
+            if not (in_initialisers and re.match(r"[\w>]", before)):  # else: member_{value}
+                return at + 1, end
+            at = end
+        at += 1
+    return None
+
+
+# --- Holes -------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass
+class Hole:
+    """What a file in tests/exercises/holes says of one hole."""
+
+    number: str
+    title: str
+    where: str  # "tests/exercises/holes/05.2.txt:3", for messages
+    path: str  # in its chapter: "steps/x.hpp"
+    signature: str  # or "": between markers
+    which: int  # which of several, from 1; 0: the only one
+    stub: list = dataclasses.field(default_factory=list)
+    broken: list = dataclasses.field(default_factory=list)
+
+    def find(self, text):
+        """(start, end) of what stands there in this version of the file. Raises Problem."""
+        return (self.find_function if self.signature else self.find_marked)(text)
+
+    def find_function(self, text):
+        code = without_comments_and_strings(text)
+        found = []
+        for match in pattern_of(self.signature).finditer(code):
+            body = body_of(code, match.start())
+            if body and body not in found:
+                found.append(body)
+        if not found:
+            raise Problem(f'{self.where}: {self.path} does not define a function "{self.signature}"')
+        if self.which == 0 and len(found) > 1:
+            raise Problem(f'{self.where}: {self.path} defines {len(found)} functions '
+                          f'"{self.signature}": write more of it, or add #2')
+        if self.which > len(found):
+            raise Problem(f'{self.where}: {self.path} defines only {len(found)} functions '
+                          f'"{self.signature}": there is no #{self.which}')
+        return found[max(self.which, 1) - 1]
+
+    def find_marked(self, text):
+        pairs = marked(self.path, text).get(self.number, [])
+        if self.which > len(pairs):
+            raise Problem(f"{self.where}: {self.path} has {len(pairs)} parts between the lines "
+                          f'"// EXERCISE {self.number}" and "// END {self.number}"; '
+                          f"this is part {self.which}")
+        return pairs[self.which - 1]
+
+
+def marked(path, text):
+    """{number: [(start, end)]}, the parts of a file between markers. Raises Problem."""
+    found, begun = {}, None
+    for match in MARKER.finditer(text):
+        kind, number = match.groups()
+        where = f"{path}:{text.count(chr(10), 0, match.start()) + 1}"
+        if (kind == "END") != bool(begun):
+            raise Problem(f"{where}: // EXERCISE and // END do not alternate")
+        if kind == "EXERCISE":
+            begun = number, match.end() + 1
+        elif begun[0] != number:
+            raise Problem(f"{where}: this ends {number}, but {begun[0]} has begun")
+        else:
+            found.setdefault(number, []).append((begun[1], match.start()))
+            begun = None
+    if begun:
+        raise Problem(f"{path}: // EXERCISE {begun[0]} has no line // END {begun[0]}")
+    return found
+
+
+def read_holes(number, name, text):
+    """The holes that a file names. Raises Problem."""
+    title, holes, marked_parts = "", [], {}
+    for line_number, line in enumerate(text.splitlines(), 1):
+        where = f"{name}:{line_number}"
+        key, sign, rest = re.match(r"(\w*)([:|]?) ?(.*)", line).groups()
+        if not line.strip():
+            continue
+        if (key, sign) == ("title", ":"):
+            title = rest.strip()
+        elif (key, sign) == ("hole", ":"):
+            path, _, signature = (part.strip() for part in rest.partition(": "))
+            if not title:
+                raise Problem(f"{where}: the title comes first: title: a turn of the loop")
+            match = re.fullmatch(r"(.*\S)\s+#([1-9]\d*)", signature)
+            signature, which = (match[1], int(match[2])) if match else (signature, 0)
+            if not signature:
+                which = marked_parts[path] = marked_parts.get(path, 0) + 1
+            holes.append(Hole(number, title, where, path, signature, which))
+        elif sign == "|" and key in ("stub", "broken") and holes:
+            getattr(holes[-1], key).append(rest)
+        else:
+            raise Problem(f"{where}: not a line of a file of holes (title:, hole:, and below a hole "
+                          f"stub| or broken|): {line}")
+    if not holes:
+        raise Problem(f"{name} names no hole")
+    return holes
 
 
 @dataclasses.dataclass
 class Region:
-    number: str
-    title: str
-    path: str  # in its chapter: "steps/x.hpp"
-    first: int  # the line of BEGIN, from 0
-    last: int  # the line of END
-    indent: str
-    hints: list
-    stub: list  # the lines of STUB
-    broken: list  # the lines of BROKEN
-    body: list  # the solution
+    """A hole in the reference: text[start:end] is the solution."""
+
+    hole: Hole
+    text: str  # of the whole file
+    start: int
+    end: int
+
+    number = property(lambda self: self.hole.number)
+    title = property(lambda self: self.hole.title)
+    path = property(lambda self: self.hole.path)
+    stub = property(lambda self: self.hole.stub)
+    broken = property(lambda self: self.hole.broken)
+
+    @property
+    def body(self):
+        return self.text[self.start:self.end]
+
+    @property
+    def line(self):
+        """The number of the line on which it starts, from 1."""
+        return self.text.count("\n", 0, self.start) + 1
+
+    @property
+    def taken(self):
+        """The numbers, from 0, of the lines on which something of the solution stands."""
+        if not self.body.strip():
+            return range(0)
+        first = self.start + len(self.body) - len(self.body.lstrip())
+        last = self.start + len(self.body.rstrip())
+        return range(self.text.count("\n", 0, first), self.text.count("\n", 0, last) + 1)
+
+    def outer_indent(self):
+        """Of the line on which the signature, or the marker, begins."""
+        before = self.text[:self.start]
+        if not self.hole.signature:
+            return re.match(" *", before.rstrip("\n").rsplit("\n", 1)[-1])[0]
+        code = without_comments_and_strings(self.text)
+        for match in pattern_of(self.hole.signature).finditer(code):
+            if body_of(code, match.start()) == (self.start, self.end):
+                return re.match(" *", before[:match.start()].rsplit("\n", 1)[-1])[0]
+        return ""
+
+    def indent(self):
+        return self.outer_indent() + ("    " if self.hole.signature else "")
+
+    def replacement(self, lines):
+        """What stands between the braces, or the markers, if these lines do."""
+        indented = [(self.indent() + line).rstrip() for line in lines]
+        if not self.hole.signature:
+            return "".join(line + "\n" for line in indented)
+        return "\n" + "".join(line + "\n" for line in indented) + self.outer_indent()
+
+
+def replaced(text, replacements):
+    """The text with [(start, end, new)] replaced."""
+    for start, end, new in sorted(replacements, reverse=True):
+        text = text[:start] + new + text[end:]
+    return text
+
+
+def with_include(text):
+    """The text with the header that a stub needs."""
+    include = '#include "common/exercise.hpp"\n'
+    if include in text:
+        return text
+    return re.sub(r"^#include", include + "#include", text, count=1, flags=re.MULTILINE)
+
+
+def stub_call(words, columns):
+    """The call that stands for a missing solution, as lines of at most `columns`."""
+    quote = lambda text: '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    call = f"common::exercise_todo({quote(words)});"
+    if len(call) <= columns:
+        return [call]
+    *parts, last = textwrap.wrap(words, columns - len('    "");') - 1, break_on_hyphens=False)
+    return ["common::exercise_todo(", *(f"    {quote(part + ' ')}" for part in parts),
+            f"    {quote(last)});"]
+
+
+# --- The course --------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass
@@ -69,16 +314,18 @@ class Exercise:
     title: str
     chapter: str  # "05-callback-loop"
     regions: list
+    hints: list
     cases: list
     points: float = 0
 
     @property
-    def hints(self):
-        return [hint for region in self.regions for hint in region.hints]
-
-    @property
     def repair(self):
         return any(region.broken for region in self.regions)
+
+    @property
+    def paths(self):
+        """The files that have a hole of it."""
+        return list(dict.fromkeys(region.path for region in self.regions))
 
     @property
     def test_files(self):
@@ -95,38 +342,8 @@ class Exercise:
         return f"{self.number} {TODO_WORDS} {self.title} (docs/{self.chapter}.md, Exercises)"
 
 
-def read_regions(path, text):
-    """The regions of a file. Raises Problem where the markers make no sense."""
-    regions, region = [], None
-    for number, line in enumerate(text.split("\n")):
-        begin, end = BEGIN.match(line), END.match(line)
-        if begin or end:
-            where = f"{path}:{number + 1}"
-            if bool(begin) == bool(region):
-                raise Problem(f"{where}: EXERCISE BEGIN and END do not alternate")
-            if end and end[1] != region.number:
-                raise Problem(f"{where}: this ends {end[1]}, but {region.number} has begun")
-        if begin:
-            region = Region(begin[2], begin[3].strip(), path, number, -1, begin[1], [], [], [], [])
-        elif end:
-            region.last = number
-            regions.append(region)
-            region = None
-        elif region:
-            note = NOTE.match(line)
-            if not note:
-                region.body.append(line)
-            elif region.body:
-                raise Problem(f"{path}:{number + 1}: {note[1]} must stand before the solution")
-            elif note[1] == "HINT":
-                region.hints.append((note[2] or "").strip())
-            elif note[1] == "HINT+" and region.hints:
-                region.hints[-1] += " " + (note[2] or "").strip()
-            else:
-                (region.broken if note[1] == "BROKEN" else region.stub).append(note[2] or "")
-    if region:
-        raise Problem(f"{path}: the exercise {region.number} does not end")
-    return regions
+def by_number(number):
+    return tuple(map(int, number.split(".")))
 
 
 class Course:
@@ -151,24 +368,54 @@ class Course:
         raise Problem(f"there is no chapter {number}; there are: {known}")
 
     def held_back(self, chapter):
-        """In a hand-out: are the answers of this chapter somewhere else?"""
+        """Whether this is a hand-out without the answers of this chapter."""
         return chapter.split("-")[0] >= self.held_back_from
 
     @functools.cached_property
     def files(self):
-        """The marked files: chapter -> {path in the chapter: regions}."""
+        """The files with holes: chapter -> {path in the chapter: regions in order}."""
         found = {}
-        for chapter in self.chapters:
-            folder = self.root / "chapters" / chapter
-            for path in sorted(folder.rglob("*.[hc]pp")):
-                inside = str(path.relative_to(folder))
-                regions = read_regions(inside, path.read_text())
-                for region in regions:
-                    if region.number[:2] != chapter[:2]:
-                        raise Problem(f"{path}: {region.number} belongs to another chapter")
-                if regions:
-                    found.setdefault(chapter, {})[inside] = regions
-        return found
+        for path in sorted(self.root.glob("tests/exercises/holes/*.txt"),
+                           key=lambda path: by_number(path.stem)):
+            name = str(path.relative_to(self.root))
+            try:
+                chapter = self.chapter(path.stem.split(".")[0])
+            except Problem as problem:
+                raise Problem(f"{name}: {problem}") from None
+            for hole in read_holes(path.stem, name, path.read_text()):
+                file = self.root / "chapters" / chapter / hole.path
+                if not file.is_file():
+                    raise Problem(f"{hole.where}: there is no file chapters/{chapter}/{hole.path}")
+                text = file.read_text()
+                try:
+                    region = Region(hole, text, *hole.find(text))
+                except Problem as problem:
+                    known = str(problem).startswith(hole.where)
+                    raise Problem(problem if known else f"chapters/{chapter}/{problem}") from None
+                found.setdefault(chapter, {}).setdefault(hole.path, []).append(region)
+        for chapter, regions_of in found.items():
+            for regions in regions_of.values():
+                regions.sort(key=lambda region: region.start)
+                for one, two in zip(regions, regions[1:]):
+                    if two.start < one.end:
+                        raise Problem(f"{one.hole.where} and {two.hole.where} overlap")
+            self.check_markers(chapter, regions_of)
+        order = lambda regions_of: dict(sorted(regions_of.items()))
+        return {chapter: order(found[chapter]) for chapter in self.chapters if chapter in found}
+
+    def check_markers(self, chapter, regions_of):
+        """Raises Problem where a marker has no hole that it belongs to."""
+        folder = self.root / "chapters" / chapter
+        for path in sorted(folder.rglob("*.[hc]pp")):
+            inside = str(path.relative_to(folder))
+            known = {(region.start, region.end) for region in regions_of.get(inside, [])}
+            text = path.read_text()
+            for number, pairs in marked(f"chapters/{chapter}/{inside}", text).items():
+                for start, end in pairs:
+                    if (start, end) not in known:
+                        line = text.count("\n", 0, start)
+                        raise Problem(f"chapters/{chapter}/{inside}:{line}: tests/exercises/holes/"
+                                      f"{number}.txt has no line for it: hole: {inside}")
 
     @functools.cached_property
     def cases(self):
@@ -186,11 +433,19 @@ class Course:
 
     @functools.cached_property
     def points(self):
-        """tests/exercises/points.txt: "05.2 10" a line; what has no line is worth 10."""
+        """tests/exercises/points.txt: "05.2 10" on a line; an exercise without a line is worth 10."""
         path = self.root / "tests/exercises/points.txt"
         lines = path.read_text().splitlines() if path.exists() else []
         pairs = [line.split("#")[0].split() for line in lines]
         return {pair[0]: float(pair[1]) for pair in pairs if len(pair) >= 2}
+
+    def hints(self, number):
+        """The hints of an exercise, as Markdown. Raises Problem."""
+        path = self.root / "tests/exercises/hints" / f"{number}.md"
+        parts = HINT.split(path.read_text()) if path.exists() else [""]
+        if parts[1::2] != [str(n + 1) for n in range(len(parts) // 2)]:
+            raise Problem(f"{path.relative_to(self.root)}: its headings are not Hint 1, Hint 2, ...")
+        return [part.strip() for part in parts[2::2]]
 
     @functools.cached_property
     def exercises(self):
@@ -199,17 +454,16 @@ class Course:
         for chapter, files in self.files.items():
             for regions in files.values():
                 for region in regions:
-                    exercise = found.setdefault(
-                        region.number, Exercise(region.number, region.title, chapter, [], []))
+                    number = region.number
+                    exercise = found.get(number) or found.setdefault(number, Exercise(
+                        number, region.title, chapter, [], self.hints(number), [],
+                        self.points.get(number, 10)))
                     exercise.regions.append(region)
         for case in self.cases:
             number = case.name.split()[0]
             if number in found:
                 found[number].cases.append(case)
-        for exercise in found.values():
-            exercise.points = self.points.get(exercise.number, 10)
-        by_number = lambda e: tuple(map(int, e.number.split(".")))
-        return sorted(found.values(), key=by_number)
+        return sorted(found.values(), key=lambda exercise: by_number(exercise.number))
 
     def of_chapter(self, chapter):
         return [exercise for exercise in self.exercises if exercise.chapter == chapter]
@@ -226,34 +480,17 @@ class Course:
     def source(self, chapter, path):
         return (self.root / "chapters" / chapter / path).read_text()
 
-    def skeleton(self, chapter, path, blank=lambda region: True, hints=False):
-        """A marked file with its regions (those for which `blank` says so) left to the learner."""
-        lines = self.source(chapter, path).split("\n")
-        needs_include = False
-        for region in reversed(self.files[chapter][path]):
-            before, after = lines[:region.first + 1], lines[region.last:]
-            notes = lines[region.first + 1:region.last - len(region.body)]
-            if not blank(region) or self.held_back(chapter):
-                body = region.body
-            elif region.broken or region.stub:
-                body = [(region.indent + line).rstrip() for line in region.broken or region.stub]
-            else:
-                body = stub_call(region, self.exercise(region.number).todo)
-                needs_include = True
-            notes = [line for line in notes if hints and not re.match(r"^ *// (STUB|BROKEN)", line)]
-            lines = before + notes + body + after
-        if needs_include and not any("common/exercise.hpp" in line for line in lines):
-            at = next(n for n, line in enumerate(lines) if line.startswith("#include"))
-            lines.insert(at, '#include "common/exercise.hpp"')
-        return "\n".join(lines)
-
-
-def stub_call(region, words):
-    """The call that stands for a missing solution, in lines that a screen can hold."""
-    inner = region.indent
-    quoted = '"' + words.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    head, tail = words.split(TODO_WORDS)
-    if len(inner) + len(quoted) + 25 <= 96:
-        return [f"{inner}common::exercise_todo({quoted});"]
-    return [f"{inner}common::exercise_todo(", f'{inner}    "{head}{TODO_WORDS}"',
-            f'{inner}    "{tail}");']
+    def skeleton(self, chapter, path, blanked=lambda region: True):
+        """A file with its holes (those for which `blanked` returns true) left to the learner."""
+        replacements, calls = [], False
+        for region in self.files[chapter][path]:
+            if not blanked(region) or self.held_back(chapter):
+                continue
+            lines = region.broken or region.stub
+            if not lines:
+                todo = self.exercise(region.number).todo
+                lines = stub_call(todo, SCREEN - len(region.indent()))
+                calls = True
+            replacements.append((region.start, region.end, region.replacement(lines)))
+        text = replaced(self.source(chapter, path), replacements)
+        return with_include(text) if calls else text

@@ -32,7 +32,7 @@ import textwrap
 import time
 
 import judge
-from course import Course, Problem
+from course import Course, Problem, replaced, with_include
 from workshop import BuildFailed, Workshop, writable
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -45,6 +45,14 @@ def say(text="", **more):
 def next_command(command, why=""):
     """The last line of every command."""
     say(f"\nNext: make {command}" + (f"   ({why})" if why else ""))
+
+
+def unwrapped(markdown):
+    """The text with each paragraph on one line; code blocks stay as they are."""
+    parts = re.split(r"^(```.*?^```)$", markdown, flags=re.MULTILINE | re.DOTALL)
+    for number in range(0, len(parts), 2):
+        parts[number] = re.sub(r"(?<=\S)\n(?=[^\s*-])", " ", parts[number])
+    return "".join(parts)
 
 
 def done(results):
@@ -175,7 +183,7 @@ class Learner:
         say()
         for exercise in self.course.of_chapter(chapter):
             say(f"  {exercise.number}  {exercise.title}")
-        say(f"\nWhat is to be built: docs/{chapter}.md, Exercises. Look for EXERCISE BEGIN.")
+        say(f"\nWhat is to be built: docs/{chapter}.md, Exercises. Where: search for "is yours to write".")
         next_command(f"check-{self.course.of_chapter(chapter)[0].number}")
         return 0
 
@@ -304,7 +312,7 @@ class Learner:
         count = min(shown.get(exercise.number, 0) + 1, len(exercise.hints))
         say(f"{exercise.number} {exercise.title}\n")
         for number, hint in enumerate(exercise.hints[:count], 1):
-            say(judge.folded(f"{number}. {hint}", "  "))
+            say(judge.folded(f"{number}. {unwrapped(hint)}", "  "))
         left = len(exercise.hints) - count
         say(f"\n  {left} more: ask again." if left else "\n  That was the last one.")
         writable(self.work)
@@ -397,10 +405,11 @@ class Learner:
             if not any(region.number in numbers for region in regions):
                 continue
             place = self.folder(chapter) / path
-            mine = place.read_text().split("\n") if place.exists() else []
-            # Other regions of the file stay as the learner has them: only what was asked for shows.
-            theirs = self.reference_without(chapter, path, numbers, mine)
-            diff = difflib.unified_diff(mine, theirs, f"work/{chapter}/{path}  (yours)",
+            mine = place.read_text() if place.exists() else ""
+            # The other holes of the file stay as the learner has filled them.
+            ours = self.reference_without(chapter, path, numbers, mine)
+            diff = difflib.unified_diff(mine.splitlines(), ours.splitlines(),
+                                        f"work/{chapter}/{path}  (yours)",
                                         f"chapters/{chapter}/{path}  (ours)", lineterm="")
             lines = list(diff)
             say("\n".join(lines) if lines else f"{path}: the same as ours.")
@@ -409,33 +418,18 @@ class Learner:
         return 0
 
     def reference_without(self, chapter, path, numbers, mine):
-        """The reference; in the regions of other exercises, what the learner has there."""
-        lines = self.course.source(chapter, path).split("\n")
-        own = {}
-        inside = None
-        for line in mine:
-            begin = re.match(r" *// EXERCISE BEGIN (\S+)", line)
-            if begin:
-                inside = begin[1]
-                own.setdefault(inside, []).append([])
-            elif re.match(r" *// EXERCISE END ", line):
-                inside = None
-            elif inside:
-                own[inside][-1].append(line)
-        seen = {}
-        edits = []
+        """The reference; in the holes of other exercises, what the learner has there."""
+        replacements = []
         for region in self.course.files[chapter][path]:
-            nth = seen[region.number] = seen.get(region.number, -1) + 1
-            body = region.body
-            if region.number not in numbers and nth < len(own.get(region.number, [])):
-                body = own[region.number][nth]
-            edits.append((region, body))
-        for region, body in reversed(edits):
-            lines[region.first + 1:region.last] = body
-        include = '#include "common/exercise.hpp"'
-        if include in mine and include not in lines:
-            lines.insert(next(n for n, l in enumerate(lines) if l.startswith("#include")), include)
-        return lines
+            if region.number in numbers:
+                continue
+            try:
+                start, end = region.hole.find(mine)
+            except Problem:
+                continue  # the learner has another signature there, or no such function
+            replacements.append((region.start, region.end, mine[start:end]))
+        text = replaced(self.course.source(chapter, path), replacements)
+        return with_include(text) if '#include "common/exercise.hpp"\n' in mine else text
 
     # --- Their server --------------------------------------------------------------------------
 

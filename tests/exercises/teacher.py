@@ -63,7 +63,7 @@ def make_handout(course, out, first, who=""):
         place.parent.mkdir(parents=True, exist_ok=True)
         source = course.root / name
         if name in holes:
-            place.write_text(course.skeleton(*holes[name], hints=True))
+            place.write_text(course.skeleton(*holes[name]))
         elif name.endswith(".md"):
             place.write_text(without_answers(source.read_text(), secret, holes))
         elif name == ".gitignore":
@@ -92,7 +92,8 @@ def answer_lines(course, first):
         lines = (course.root / name).read_text().split("\n")
         taken = set()
         for region in regions:
-            taken |= set(range(region.last - len(region.body), region.last))
+            taken |= set(region.taken)
+            inside.add(plain(region.body) if "\n" not in region.body.strip() else "")
             outside |= {plain(line) for line in region.broken + region.stub}
         for number, line in enumerate(lines):
             (inside if number in taken else outside).add(plain(line))

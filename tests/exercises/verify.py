@@ -34,7 +34,7 @@ import tempfile
 
 import judge
 import teacher
-from course import Problem
+from course import Problem, pattern_of, replaced, without_comments
 from workshop import BuildFailed, Workshop, compilers
 
 
@@ -64,33 +64,23 @@ def apply(wrong, course, exercise):
     """{path: text} of the files that the wrong solution changes."""
     changed = {}
     for old, new in wrong.edits:
-        wanted = [teacher.plain(line) for line in old]  # comments may be worded anew
-        places = []
-        for region in exercise.regions:
-            text = changed.get(region.path, course.source(exercise.chapter, region.path))
-            lines = text.split("\n")
-            inside = [n for n in range(len(lines)) if in_region(lines, n, exercise.number)]
-            for n in inside:
-                if [teacher.plain(line) for line in lines[n:n + len(wanted)]] == wanted:
-                    places.append((region.path, n, lines))
-        places = list({(path, n): (path, n, lines) for path, n, lines in places}.values())
+        wanted = without_comments("\n".join(old)).strip()
+        places = [(region, match) for region in exercise.regions
+                  for match in pattern_of(wanted).finditer(without_comments(region.text))
+                  if region.start <= match.start() < region.end]
         if len(places) != 1:
-            raise Problem(f"wrong/{wrong.name}.txt: its lines stand in the regions of "
-                          f"{exercise.number} {len(places)} times, not once: {wanted[0]}")
-        path, n, lines = places[0]
-        indent = re.match(" *", lines[n])[0]
-        lines[n:n + len(wanted)] = [indent + line for line in new]
-        changed[path] = "\n".join(lines)
-    return changed
-
-
-def in_region(lines, n, number):
-    for line in reversed(lines[:n]):
-        if f"EXERCISE BEGIN {number} " in line:
-            return True
-        if "EXERCISE END " in line:
-            return False
-    return False
+            raise Problem(f"wrong/{wrong.name}.txt: this stands in the holes of {exercise.number} "
+                          f"{len(places)} times, not once: {wanted.splitlines()[0]}")
+        region, match = places[0]
+        edits = changed.setdefault(region.path, [])
+        if any(start < match.end() and match.start() < end for start, end, _ in edits):
+            raise Problem(f"wrong/{wrong.name}.txt changes the same code twice: {wanted}")
+        before = region.text[:match.start()].rsplit("\n", 1)[-1]
+        indent = re.match(" *", before)[0]
+        new_text = ("" if not before.strip() else "\n" + indent) + ("\n" + indent).join(new)
+        edits.append((match.start(), match.end(), new_text + "\n"))
+    return {path: replaced(course.source(exercise.chapter, path), edits)
+            for path, edits in changed.items()}
 
 
 class Verification:
@@ -240,11 +230,11 @@ class Verification:
         # A test that does not even include the file cannot tell the difference.
         exercises = [e for e in self.course.of_chapter(chapter)[:at + 1]
                      if e.number == region.number or region.path in self.depends[e.number]]
-        blank = lambda other: other is region
-        text = lambda path: self.course.skeleton(chapter, path, blank)
-        name = f"hole-{region.number}-{pathlib.Path(region.path).stem}-{region.first}"
+        blanked = lambda other: other is region
+        text = lambda path: self.course.skeleton(chapter, path, blanked)
+        name = f"hole-{region.number}-{pathlib.Path(region.path).stem}-{region.line}"
         found = self.results(chapter, name, text, exercises)
-        where = f"{region.path}:{region.first + 1} (exercise {region.number}) blanked"
+        where = f"{region.path}:{region.line} (exercise {region.number}) blanked"
         if all(result.passed for result in found[region.number]):
             self.trouble(f"{where}: no test of {region.number} notices")
         for number in order[:at]:
