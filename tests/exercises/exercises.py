@@ -183,7 +183,7 @@ class Learner:
         say()
         for exercise in self.course.of_chapter(chapter):
             say(f"  {exercise.number}  {exercise.title}")
-        say(f"\nWhat is to be built: docs/{chapter}.md, Exercises. Where: search for "is yours to write".")
+        say(f"\nWhat to write: docs/{chapter}.md, Exercises. Where: look for \"is yours to write\".")
         next_command(f"check-{self.course.of_chapter(chapter)[0].number}")
         return 0
 
