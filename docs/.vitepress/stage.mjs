@@ -29,7 +29,7 @@ function construct(file, text) {
   if (first < 0) return ''
   const indent = lines[first].match(/^ */)[0]
   const last = lines.findIndex((line, number) => number > first && line === `${indent}}`)
-  const code = lines.slice(first, last + 1).filter((line) => !/^ *\/\/ (EXERCISE|HINT)/.test(line))
+  const code = lines.slice(first, last + 1).filter((line) => !/^ *\/\/ (EXERCISE|END) \d\d\.\d+$/.test(line))
   return code.map((line) => line.slice(indent.length)).join('\n')
 }
 

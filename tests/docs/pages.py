@@ -3,7 +3,7 @@
 
     pages.py check [PAGE...]    compares them with the sources and with real runs; checks links
     pages.py check-code [PAGE]  the same without the runs: the same answer on every machine
-    pages.py fix [PAGE...]      writes those that differ anew, then checks
+    pages.py fix [PAGE...]      rewrites the blocks that differ, then checks
 
 Without PAGE: README.md and every page below docs/. Exit status 1 if anything is wrong.
 
@@ -16,11 +16,12 @@ Code
                                          there: its closing brace, or the line that ends in ";"
     <!-- code: FILE "FROM" "TO" -->      to the next line that contains TO
     <!-- code: FILE "TEXT" #2 -->        where several lines contain TEXT: the second
-    <!-- code: FILE "exercise 05.2" -->  between the markers EXERCISE BEGIN 05.2 and END 05.2
+    <!-- code: FILE "exercise 05.2" -->  between the lines // EXERCISE 05.2 and // END 05.2; if
+                                         there are several such parts, add #2 for the second
     <!-- code: [manual: WHY] -->         not taken from a file: never compared
 
     FILE counts from the root of the repository. A TEXT may start in a comment: comment lines lead
-    to the code below them. "\\"" stands for a quotation mark. Exercise markers are left out.
+    to the code below them. "\\"" stands for a quotation mark. The markers of exercises are left out.
 
 Transcripts
     <!-- run: COMMAND -->                a console block: "$ COMMAND", then stdout and stderr
@@ -29,12 +30,12 @@ Transcripts
     does.
 
     COMMAND is run by bash in the root of the repository, without input, for at most 180 seconds.
-    [exit 2]            the exit status it must end with (0 if not said)
+    [exit 2]            the expected exit status (the default is 0)
     [lines 1-12]        show only these lines; "..." stands for those left out
     [grep REGEX]        show only the lines that match
     [measured]          every number may differ; words and the number of lines may not
-    [server: COMMAND]   started first, until it prints "listening", and stopped afterwards. The
-                        port in its "--port N" is swapped for a free one while this runs.
+    [server: COMMAND]   starts this first, waits until it prints "listening", and stops it at the
+                        end. A free port takes the place of the one in its "--port N".
     [manual: WHY]       never run, never compared (two terminals); needs no COMMAND
 
     Left out: the lines in which make shows what it builds, and the crowd's warning that the machine
@@ -174,7 +175,7 @@ def split_options(argument):
 
 # --- Code --------------------------------------------------------------------------------------
 
-MARKER = re.compile(r"^\s*(//|#)\s*(EXERCISE (BEGIN|END)|HINT)\b")
+MARKER = re.compile(r"^\s*// (EXERCISE|END) \d\d\.\d+$")
 
 
 def snippet(root, argument):
@@ -193,11 +194,11 @@ def snippet(root, argument):
 
 def find_range(file, lines, words):
     text, *rest = words
-    if text.startswith("exercise "):
-        return find_exercise(file, lines, text.split()[1])
     which = None
     if rest and re.fullmatch(r"#\d+", rest[0]):
         which = int(rest.pop(0)[1:])
+    if text.startswith("exercise "):
+        return find_exercise(file, lines, text.split()[1], which)
     first = find_start(file, lines, text, which)
     if not rest:
         return first, end_of_construct(file, lines, first)
@@ -221,15 +222,18 @@ def find_start(file, lines, text, which):
     return found[(which or 1) - 1]
 
 
-def find_exercise(file, lines, number):
-    def marker(word):
-        pattern = re.compile(rf"^\s*(//|#) EXERCISE {word} {re.escape(number)}(\s|$)")
-        found = [i for i, line in enumerate(lines) if pattern.match(line)]
-        if len(found) != 1:
-            raise Problem(f"{file} has {len(found)} lines EXERCISE {word} {number}, not one")
-        return found[0]
-
-    return marker("BEGIN"), marker("END")
+def find_exercise(file, lines, number, which):
+    begins, ends = ([i for i, line in enumerate(lines) if line.strip() == f"// {word} {number}"]
+                    for word in ("EXERCISE", "END"))
+    if len(begins) != len(ends):
+        raise Problem(f"{file} has {len(begins)} lines // EXERCISE {number} "
+                      f"and {len(ends)} lines // END {number}")
+    if which is None and len(begins) != 1:
+        raise Problem(f"{file} has {len(begins)} parts // EXERCISE {number}, not one"
+                      + (f': write "exercise {number}" #2' if begins else ""))
+    if which is not None and not 1 <= which <= len(begins):
+        raise Problem(f"{file} has {len(begins)} parts // EXERCISE {number}: there is no #{which}")
+    return begins[(which or 1) - 1], ends[(which or 1) - 1]
 
 
 LITERAL = re.compile(r'"(\\.|[^"\\])*"|(?<!\w)\'(\\.|[^\'\\])*\'')
@@ -302,7 +306,7 @@ class Server:
 
     def __init__(self, root, command):
         self.process = start(root, command, stderr=subprocess.DEVNULL)
-        # Should it never print anything, its end is what ends readline().
+        # If the server never prints a line, only its end makes readline() return.
         watchdog = threading.Timer(TIME_LIMIT, kill, [self.process])
         watchdog.start()
         line = self.process.stdout.readline()
@@ -384,7 +388,7 @@ DRAWING = re.compile(r"""[\u2500-\u25ff·>](?:\s*[\u2500-\u25ff·>])+|[^\w\s"'()
 
 
 def normalise(line, measured=False):
-    """The line without what may differ from run to run."""
+    """The line without the parts that may differ from run to run."""
     line = ADDRESS.sub("ADDRESS", line)
     line = NAMED.sub(r"\1 N", line)
     line = HEXADECIMAL.sub("N", line)
@@ -405,11 +409,11 @@ def is_manual(block):
     return "manual" in options
 
 
-with_runs = True  # are transcripts compared, too?
+with_runs = True  # whether transcripts are compared, too
 
 
 def wanted(root, block):
-    """What the block must contain; None where that is not for us to say."""
+    """What the block must contain; None if it is not to be compared."""
     if not block.kind:
         if block.language in ("cpp", "console"):
             kind = "code" if block.language == "cpp" else "run"
@@ -471,9 +475,9 @@ def mend_blocks(root, page):
             if lines is not None:
                 compare(block, lines)
         except Problem:
-            if lines is not None:  # it differs; everything else is for the check to report
+            if lines is not None:  # it differs; the check reports all other problems
                 page.lines[block.fence + 1:block.end] = lines
-                mended.append((block.fence, f"written anew: {' '.join(block.argument.split())}"))
+                mended.append((block.fence, f"rewritten: {' '.join(block.argument.split())}"))
     return mended
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Proves that pages.py sees what is wrong on a page, and mends what it may mend."""
+"""pages.py finds what is wrong on a page, and mends what it may mend."""
 
 import contextlib
 import io
@@ -23,10 +23,9 @@ public:
         return ++value_;
     }
 
-    // EXERCISE BEGIN 02.1 going back
-    // HINT It is one line.
+    // EXERCISE 02.1
     int back() { return --value_; }
-    // EXERCISE END 02.1
+    // END 02.1
 
 private:
     int value_ = 0;
@@ -162,7 +161,17 @@ class Code(PagesTest):
     def test_exercise_markers_are_left_out(self):
         self.assertEqual(self.filled('code: counter.hpp "exercise 02.1"'),
                          ["int back() { return --value_; }"])
-        self.assertNotIn("EXERCISE", "\n".join(self.filled("code: counter.hpp")))
+        whole = "\n".join(self.filled("code: counter.hpp"))
+        self.assertNotIn("EXERCISE", whole)
+        self.assertNotIn("END", whole)
+
+    def test_the_second_part_of_an_exercise(self):
+        (self.root / "counter.hpp").write_text(CODE + "// EXERCISE 02.1\nint two;\n// END 02.1\n")
+        self.assertEqual(self.filled('code: counter.hpp "exercise 02.1" #2'), ["int two;"])
+        block = '<!-- code: counter.hpp "exercise {}" -->\n```cpp\n```\n'
+        self.assert_wrong(block.format("02.1"), 'has 2 parts // EXERCISE 02.1, not one: write "ex')
+        self.assert_wrong(block.format('02.1" "#3'), "there is no #3")
+        self.assert_wrong(block.format("02.7"), "has 0 parts // EXERCISE 02.7, not one")
 
     def test_a_text_must_match_one_line(self):
         block = '<!-- code: counter.hpp "{}" -->\n```cpp\n```\n'

@@ -290,7 +290,9 @@ def stub_call(words, columns):
     call = f"common::exercise_todo({quote(words)});"
     if len(call) <= columns:
         return [call]
-    *parts, last = textwrap.wrap(words, columns - len('    "");') - 1, break_on_hyphens=False)
+    what, sign, where = words.rpartition(" (")
+    *parts, last = [part for text in (what, sign.strip() + where) for part in textwrap.wrap(
+        text, columns - len('    " ");'), break_on_hyphens=False)]
     return ["common::exercise_todo(", *(f"    {quote(part + ' ')}" for part in parts),
             f"    {quote(last)});"]
 

@@ -1,4 +1,4 @@
-"""The exercise tool: markers, skeletons, judging, limits, work that is never lost, grades."""
+"""The exercise tool: holes, skeletons, verdicts, limits, grades, and that no work is ever lost."""
 
 import json
 import os
@@ -29,28 +29,55 @@ HEADER = """\
 #pragma once
 #include <vector>
 
-inline int twice(int n) {
-    // EXERCISE BEGIN 01.1 double a number
-    // HINT It is easier than it looks.
-    // HINT Addition
-    // HINT+ will do.
+int twice(int n);  // twice( in a comment, and in a declaration
+
+inline int
+twice(int n) {
     const int doubled_number = n + n;
     return doubled_number;
-    // EXERCISE END 01.1
 }
 
+inline int thrice(int n) { return twice(n) + n; }
+
 inline bool all_positive(const std::vector<int>& some) {
-    // EXERCISE BEGIN 01.2 repair the comparison
-    // HINT Is 0 positive?
-    // HINT It is not.
-    // BROKEN for (int one : some) if (one < 0) return false;
-    // BROKEN return true;
+    // EXERCISE 01.2
     for (int every_one : some) {
         if (every_one <= 0) return false;
     }
     return true;
-    // EXERCISE END 01.2
+    // END 01.2
 }
+"""
+
+HOLES = {"01.1": """\
+title: double a number
+
+hole: small.hpp: inline int twice(int n)
+
+hole: small.hpp: thrice(
+""", "01.2": """\
+title: repair the comparison
+
+hole: small.hpp
+broken| for (int one : some) if (one < 0) return false;
+broken| return true;
+"""}
+
+HINTS = """\
+# 01.1 double a number
+
+## Hint 1
+
+It is easier than it looks.
+
+## Hint 2
+
+Addition
+is enough:
+
+```cpp
+n + something
+```
 """
 
 TESTS = """\
@@ -70,7 +97,11 @@ def sandbox(folder):
     (root / "tests/01-small").mkdir(parents=True)
     (root / "tests/01-small/small_test.cpp").write_text(TESTS)
     shutil.copytree(ROOT / "tests/support", root / "tests/support")
-    (root / "tests/exercises").mkdir()
+    for name in ("holes", "hints"):
+        (root / "tests/exercises" / name).mkdir(parents=True)
+    for number, text in HOLES.items():
+        (root / f"tests/exercises/holes/{number}.txt").write_text(text)
+        (root / f"tests/exercises/hints/{number}.md").write_text(HINTS.replace("01.1", number))
     (root / "tests/exercises/points.txt").write_text("01.1 10\n01.2 5\n")
     (root / "docs").mkdir()
     (root / "docs/01-small.md").write_text(
@@ -93,36 +124,87 @@ class InTemporaryFolder(unittest.TestCase):
         return done.returncode, done.stdout
 
 
-class Markers(InTemporaryFolder):
+class Holes(InTemporaryFolder):
+    def read(self, holes, header=HEADER, hints=HINTS):
+        """The course of a sandbox in which these files are different. Reading it may raise Problem."""
+        root = sandbox(tempfile.mkdtemp(dir=self.folder))
+        (root / "chapters/01-small/small.hpp").write_text(header)
+        (root / "tests/exercises/holes/01.1.txt").write_text(holes)
+        (root / "tests/exercises/hints/01.1.md").write_text(hints)
+        return courses.Course(root).exercises
+
     def test_skeleton(self):
         """a skeleton has the stub, the bug, and nothing of the solutions"""
         course = courses.Course(sandbox(self.folder))
         text = course.skeleton("01-small", "small.hpp")
-        self.assertIn('"01.1 is yours to write:"', text)
-        self.assertIn("if (one < 0) return false;", text)
+        self.assertIn('"01.1 is yours to write: double a number "', text)
+        self.assertIn("inline int thrice(int n) {\n    common::exercise_todo(\n", text)
+        self.assertIn("    // EXERCISE 01.2\n    for (int one : some) if (one < 0)", text)
+        self.assertIn("    return true;\n    // END 01.2\n}\n", text)
         self.assertIn('#include "common/exercise.hpp"', text)
-        for gone in ("doubled", "every_one", "HINT", "BROKEN"):
+        for gone in ("doubled", "twice(n) + n", "every_one"):
             self.assertNotIn(gone, text)
+        self.assertLessEqual(max(map(len, text.splitlines())), 80)
+
+    def test_skeleton_has_the_same_holes(self):
+        """the holes are found in the skeleton too: a hand-out has nothing else"""
+        root = sandbox(self.folder)
+        course = courses.Course(root)
+        text = course.skeleton("01-small", "small.hpp")
+        (root / "chapters/01-small/small.hpp").write_text(text)
+        self.assertEqual(courses.Course(root).skeleton("01-small", "small.hpp"), text)
 
     def test_hints(self):
-        """a hint may go on over several lines"""
-        course = courses.Course(sandbox(self.folder))
-        self.assertEqual(course.exercise("01.1").hints,
-                         ["It is easier than it looks.", "Addition will do."])
+        """hints are the parts of a Markdown file"""
+        hints = courses.Course(sandbox(self.folder)).exercise("01.1").hints
+        self.assertEqual(hints, ["It is easier than it looks.",
+                                 "Addition\nis enough:\n\n```cpp\nn + something\n```"])
+        with self.assertRaisesRegex(courses.Problem, "hints/01.1.md: .*Hint 1, Hint 2"):
+            self.read(HOLES["01.1"], hints=HINTS.replace("Hint 2", "Hint 3"))
+
+    def test_functions(self):
+        """a body is found whatever the signature has in it"""
+        for text, signature, body in [
+                ("int f ( int a,\n   int b) const noexcept { return 1; }", "int f(int a, int b)", "return 1;"),
+                ("A(int b) : b_{b}, c_(b) { set(); }", "A(int b)", "set();"),
+                ("A(int b) : b_{b} {}", "A(int b) : b_{b}", ""),
+                ("auto f() -> T<int> { g({1}); } int g() {}", "f()", "g({1});"),
+                ("void f(); void g() { if (f()) { f(); } } void X::f() { '}'; \"}\"; }", "f()", "'}'; \"}\";"),
+                ("void f() { 1; } void f() { 2; }", "void f() #2", "2;"),
+                ("// void f() {}\nvoid f() { /* } */ }", "f()", "/* } */")]:
+            hole, = courses.read_holes("01.1", "h.txt", f"title: t\nhole: f.hpp: {signature}\n")
+            start, end = hole.find(text)
+            self.assertEqual(text[start:end].strip(), body)
+
+    def test_bad_holes(self):
+        """a hole that cannot be found is named with its file and line"""
+        for text, said in [
+                ("title: t\nhole: none.hpp: f()", "holes/01.1.txt:2: there is no file .*none.hpp"),
+                ("title: t\n\nhole: small.hpp: int half(", r"01.1.txt:3: .*does not define .*int half\("),
+                ("title: t\nhole: small.hpp: inline", "01.1.txt:2: .*defines 3 functions"),
+                ("title: t\nhole: small.hpp: inline #4", "01.1.txt:2: .*there is no #4"),
+                ("title: t\nhole: small.hpp", "01.1.txt:2: .*has 0 parts"),
+                ("title: t\nhole: small.hpp: twice(\nhole: small.hpp: int twice(", "overlap"),
+                ("hole: small.hpp: twice(", "01.1.txt:1: the title comes first"),
+                ("title: t\nhint: h", "01.1.txt:2: not a line of"),
+                ("title: t", "names no hole")]:
+            with self.assertRaisesRegex(courses.Problem, said):
+                self.read(text)
 
     def test_bad_markers(self):
-        """markers that do not fit each other are named with their line"""
+        """markers that do not fit are named with their line"""
         for text, said in [
-                ("// EXERCISE BEGIN 01.1 a\n// EXERCISE BEGIN 01.2 b\n", "f.hpp:2: .*alternate"),
-                ("// EXERCISE BEGIN 01.1 a\n// EXERCISE END 01.2\n", "f.hpp:2: .*01.1 has begun"),
-                ("// EXERCISE BEGIN 01.1 a\n", "01.1 does not end"),
-                ("// EXERCISE BEGIN 01.1 a\nx\n// HINT h\n// EXERCISE END 01.1\n", "f.hpp:3: HINT")]:
+                ("// EXERCISE 01.1\n// EXERCISE 01.2\n", "small.hpp:2: .*alternate"),
+                ("// EXERCISE 01.1\n// END 01.2\n", "small.hpp:2: .*01.1 has begun"),
+                ("\n// EXERCISE 01.3\n// END 01.3\n", "small.hpp:.*01.3.txt has no line for it")]:
             with self.assertRaisesRegex(courses.Problem, said):
-                courses.read_regions("f.hpp", text)
+                self.read(HOLES["01.1"], text + HEADER)
+        with self.assertRaisesRegex(courses.Problem, "01.1 has no line // END"):
+            self.read(HOLES["01.1"], HEADER + "// EXERCISE 01.1\n")
 
 
 class Judging(unittest.TestCase):
-    """What the program left behind, and what is to be thought of it."""
+    """What the program left behind, and which verdict follows from it."""
 
     case = courses.Case("01.1 a case", pathlib.Path("x_test.cpp"))
     fine = ["started\t01.1 a case\t", "passed\t01.1 a case\t", "complete\t-\t"]
@@ -132,7 +214,7 @@ class Judging(unittest.TestCase):
         return judge.judge(self.case, {**base, **ended}, lines, said).verdict
 
     def test_verdicts(self):
-        """each way of ending has its name"""
+        """each way in which a test can end has its verdict"""
         failed = ["started\t01.1 a case\t", "failed\t01.1 a case\t", "complete\t-\t"]
         self.assertEqual(self.verdict(self.fine), "PASS")
         self.assertEqual(self.verdict(failed, exit=1), "FAIL")
@@ -149,13 +231,13 @@ class Judging(unittest.TestCase):
         self.assertEqual(self.verdict(self.fine, swarm=True), "CRASH")
 
     def test_forgeries(self):
-        """another case, two cases, or a case that ran twice is no result"""
+        """another case, two cases, and a case that ran twice are no result"""
         other = [line.replace("a case", "another") for line in self.fine]
         self.assertEqual(self.verdict(other), "NORESULT")
         self.assertEqual(self.verdict(self.fine[:2] + self.fine), "NORESULT")
 
     def test_message(self):
-        """what doctest frames is left out, what it says stays"""
+        """the lines of doctest's frame are left out, its messages stay"""
         said = textwrap.dedent("""\
             [doctest] doctest version is "2.4.9"
             ===============================================================================
@@ -171,7 +253,7 @@ class Judging(unittest.TestCase):
 
 class Supervising(InTemporaryFolder):
     def run_it(self, script, seconds=1.0, memory=512):
-        """What the supervisor says of a shell script, and what that printed."""
+        """The supervisor's report on a shell script, and the script's output."""
         output = pathlib.Path(self.folder, "output")
         done = subprocess.run(
             [sys.executable, HERE / "supervisor.py", str(seconds), str(memory), str(output), "--",
@@ -179,29 +261,29 @@ class Supervising(InTemporaryFolder):
         return json.loads(done.stdout), output.read_text(errors="replace")
 
     def test_status(self):
-        """an exit status and a signal are told apart"""
+        """an exit status and a signal are reported as such"""
         self.assertEqual(self.run_it("echo hello; exit 7")[0]["exit"], 7)
         self.assertEqual(self.run_it("kill -9 $$")[0]["signal"], 9)
 
     def test_time(self):
-        """who does not end is ended, whatever it ignores"""
+        """a program that does not end is killed, whichever signals it ignores"""
         ended, _ = self.run_it("trap '' ALRM TERM INT; while :; do :; done", seconds=0.2)
         self.assertTrue(ended["timeout"])
 
     def test_output(self):
-        """who prints without end is ended, and the disk stays free"""
+        """a program that prints without end is killed before it fills the disk"""
         ended, said = self.run_it("yes", seconds=5)
         self.assertEqual(ended["signal"], signal.SIGXFSZ)
         self.assertLessEqual(len(said), supervisor.OUTPUT)
 
     def test_memory(self):
-        """who takes more memory than there is for it gets none"""
+        """a program cannot allocate more memory than its limit"""
         code = "x = bytearray(1 << 30); print('got it')"
         _, said = self.run_it(f"{sys.executable} -S -c \"{code}\"")
         self.assertNotIn("got it", said)
 
     def test_children(self):
-        """what it leaves behind is killed, also what has detached itself"""
+        """processes that a program leaves behind are killed, detached ones too"""
         note = pathlib.Path(self.folder, "pid")
         self.run_it(f"setsid sh -c 'echo $$ > {note}; exec sleep 1000' & "
                     f"while [ ! -s {note} ]; do sleep 0.01; done")
@@ -209,7 +291,7 @@ class Supervising(InTemporaryFolder):
             os.kill(int(note.read_text()), 0)
 
     def test_swarm(self):
-        """too many processes at once end it"""
+        """a program that starts too many processes is killed"""
         ended, _ = self.run_it("i=0; while [ $i -lt 230 ]; do sleep 100 & i=$((i+1)); done; wait",
                                seconds=10)
         self.assertTrue(ended["swarm"] or ended["exit"], ended)
@@ -268,7 +350,7 @@ class Learning(InTemporaryFolder):
         self.assertEqual([path.read_text() for path in kept], [text])
 
     def test_refusals(self):
-        """what makes no sense gets one line that says what there is"""
+        """a request that makes no sense is answered by one line that says what there is"""
         root = sandbox(self.folder)
         for words, said in [(("check", "09"), "there is no chapter 09; there are: 01"),
                             (("check", "01.7"), "chapter 01 has: 01.1 01.2"),
@@ -289,7 +371,7 @@ class Teaching(InTemporaryFolder):
         status, said = self.tool(root, "handout", f"OUT={out}", "WHO=Ada")
         self.assertEqual(status, 0, said)
         self.assertEqual(teacher.answers_in(course, out, "01"), [])
-        self.assertIn("HINT", (out / "chapters/01-small/small.hpp").read_text())
+        self.assertEqual((out / "tests/exercises/hints/01.1.md").read_text(), HINTS)
         page = (out / "docs/01-small.md").read_text()
         self.assertIn("yours to write", page)
         self.assertNotIn("<details>", page, "a fold in which nothing is left")
@@ -300,16 +382,20 @@ class Teaching(InTemporaryFolder):
         self.assertIn("are with Ada", self.tool(out, "solution", "01.1")[1])
 
     def test_answers_are_found(self):
-        """a hand-out with an answer in it would be noticed"""
+        """an answer in a hand-out is found, on a line of its own or behind its signature"""
         root = sandbox(self.folder)
         out = pathlib.Path(self.folder, "out")
         self.tool(root, "handout", f"OUT={out}")
-        (out / "notes.txt").write_text("  const int doubled_number = n + n;  // look!\n")
+        (out / "notes.txt").write_text("  const int doubled_number = n + n;  // look!\n"
+                                       "return twice(n) + n;\n"
+                                       "inline int thrice(int n) { return twice(n) + n; }\n")
         found = teacher.answers_in(courses.Course(root), out, "01")
-        self.assertEqual(found, [("notes.txt", "const int doubled_number = n + n;")])
+        self.assertEqual(found, [("notes.txt", "const int doubled_number = n + n;"),
+                                 ("notes.txt", "return twice(n) + n;"),
+                                 ("notes.txt", "inline int thrice(int n) { return twice(n) + n; }")])
 
     def test_grades(self):
-        """partial credit; only marked files count; reports are complete in every format"""
+        """partial credit; only files with holes count; reports are complete in every format"""
         root = sandbox(self.folder)
         submission = pathlib.Path(self.folder, "ada")
         submission.mkdir()
@@ -344,9 +430,23 @@ class Teaching(InTemporaryFolder):
             Workshop(course, "01-small", taken, "eve").check_files()
 
 
-class WrongSolutions(unittest.TestCase):
+class WrongSolutions(InTemporaryFolder):
+    def test_line_breaks(self):
+        """neither line breaks nor comments in the reference matter to a wrong solution"""
+        course = courses.Course(sandbox(self.folder))
+        for number, old, new in [("01.2", "for (int every_one :\n     some) { if (every_one\n<= 0)", "if (a)"),
+                                 ("01.1", "return twice( n ) + n;  // or so", "return 7;  // no")]:
+            wrong = verify.Wrong(f"{number}-x", number, ["x"], [(old.split("\n"), [new])])
+            text = verify.apply(wrong, course, course.exercise(number))["small.hpp"]
+            self.assertIn(new, text)
+            self.assertNotIn("twice(n)" if number == "01.1" else "every_one :", text)
+        for old in ("return false;  // not", "return n;", "twice(int n)"):
+            wrong = verify.Wrong("01.1-x", "01.1", ["x"], [([old], [])])
+            with self.assertRaisesRegex(courses.Problem, "0 times, not once"):
+                verify.apply(wrong, course, course.exercise("01.1"))
+
     def test_kept(self):
-        """each kept wrong solution still fits the reference, and says what it believes"""
+        """each kept wrong solution still fits the reference, and names a misconception"""
         course = courses.Course(ROOT)
         for path in sorted((HERE / "wrong").glob("*.txt")):
             with self.subTest(path.name):
