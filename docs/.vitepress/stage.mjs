@@ -93,6 +93,24 @@ function withSteppers(text, page) {
   return `${body}\n<script setup>\n${imports.join('\n')}\n</script>\n`
 }
 
+/** The hints of an exercise, each in a fold. Their text is in tests/exercises/hints, and nowhere else. */
+function folds(number) {
+  const [, ...hints] = read(`tests/exercises/hints/${number}.md`).split(/^## (?=Hint \d+$)/m)
+  return hints.map((hint) => {
+    const [heading, ...lines] = hint.trim().split('\n')
+    return `<details class="hint"><summary>${heading}</summary>\n\n${lines.join('\n').trim()}\n\n</details>`
+  })
+}
+
+/** Where a page links to the hints of an exercise, the book shows them: below that paragraph. */
+function withHints(text) {
+  const link = /\s*\(\[hints\]\((?:\.\.\/)+tests\/exercises\/hints\/(\d\d\.\d+)\.md\)\)/g
+  return text.split('\n\n').map((paragraph) => {
+    const numbers = [...paragraph.matchAll(link)].map((match) => match[1])
+    return [paragraph.replace(link, ''), ...numbers.flatMap(folds)].join('\n\n')
+  }).join('\n\n')
+}
+
 const languages = { cpp: 'cpp', hpp: 'cpp', py: 'python', js: 'js', mjs: 'js', json: 'json', sh: 'sh' }
 
 function sourcePage(file) {
@@ -137,7 +155,7 @@ function sources() {
 
 rmSync(out, { recursive: true, force: true })
 put('index.md', firstPage())
-for (const page of pages) put(siteFile(page), withSteppers(read(page), siteFile(page)))
+for (const page of pages) put(siteFile(page), withSteppers(withHints(read(page)), siteFile(page)))
 for (const file of sources()) put(siteFile(file), isFolder(file) ? folderPage(file) : sourcePage(file))
 if (exists('docs/figures')) cpSync(join(root, 'docs/figures'), join(out, 'figures'), { recursive: true })
 mkdirSync(join(out, 'public'))

@@ -3,20 +3,25 @@
 
 How to add an exercise, say 05.2:
 
- 1. Put markers around the solution in chapters/05-callback-loop/*.hpp (see course.py): at least two
-    HINTs, from a nudge to nearly everything. What extends or repairs lives in a small file of its
-    own, chapters/05-callback-loop/exercises/NAME.hpp.
- 2. Write tests/05-callback-loop/05.2-NAME_test.cpp: cases named TEST_CASE("05.2 what holds"), small,
-    about public behaviour only, with INFO lines that say what was done, step by step. None may need
-    what a later exercise has to write. Where they start the chapter's server, they include
+ 1. Write the solution in chapters/05-callback-loop/*.hpp, and name its functions in
+    tests/exercises/holes/05.2.txt (the format is in course.py). An exercise that extends or repairs
+    something has a small file of its own, chapters/05-callback-loop/exercises/NAME.hpp.
+ 2. Write at least two hints, from a nudge to nearly everything: tests/exercises/hints/05.2.md, in
+    Markdown, with code in backticks.
+ 3. Write tests/05-callback-loop/05.2-NAME_test.cpp: cases named TEST_CASE("05.2 what holds"), small,
+    about public behaviour only, with INFO lines that say what was done, step by step. No case may
+    depend on a later exercise. Tests that start the chapter's server include
     tests/support/server_process.hpp; a fake kernel is in interposed.hpp.
- 3. Keep a wrong solution for each misconception: tests/exercises/wrong/05.2-NAME.txt (see verify.py).
- 4. Say on the page, under "## Exercises", what to build, where, and `make check-05.2`.
- 5. Give it points in tests/exercises/points.txt (10 if you do not).
- 6. make verify-exercises CH=05
+ 4. Keep a wrong solution for each misconception: tests/exercises/wrong/05.2-NAME.txt (see verify.py).
+ 5. Describe the exercise on the page, in its section of exercises: what to build, where,
+    `make check-05.2`, and a link to the hints: ([hints](../tests/exercises/hints/05.2.md)). The book
+    shows the hints themselves there, folded.
+ 6. Give it points in tests/exercises/points.txt.
+ 7. make verify-exercises CH=05
 
-The other files: course.py (what there is), workshop.py (building), judge.py and supervisor.py (running
-one test), teacher.py (hand-outs and grades), verify.py (exercises that can be trusted).
+The other files: course.py (which exercises there are), workshop.py (building), judge.py and
+supervisor.py (running one test), teacher.py (hand-outs and grades), verify.py (checks of the
+exercises themselves).
 """
 
 import concurrent.futures
@@ -43,7 +48,7 @@ def say(text="", **more):
 
 
 def next_command(command, why=""):
-    """The last line of every command."""
+    """Prints the last line of every command."""
     say(f"\nNext: make {command}" + (f"   ({why})" if why else ""))
 
 
@@ -56,19 +61,19 @@ def unwrapped(markdown):
 
 
 def done(results):
-    """An exercise without tests is not done: it cannot be."""
+    """Whether all tests passed. An exercise without tests is never done."""
     return bool(results) and all(result.passed for result in results)
 
 
 class Learner:
-    """The learner's commands. Nothing in work/ is ever overwritten or lost."""
+    """The learner's commands. None of them overwrites or deletes a file in work/."""
 
     def __init__(self, course, options):
         self.course = course
         self.options = options
         self.work = course.root / "work"
 
-    # --- Where we are --------------------------------------------------------------------------
+    # --- The learner's folder -------------------------------------------------------------------
 
     def folder(self, chapter):
         return self.work / chapter
@@ -96,8 +101,8 @@ class Learner:
     # --- Running tests -------------------------------------------------------------------------
 
     def measure(self, chapter, exercises, fresh=True, tell=lambda exercise, results: None):
-        """Runs their tests. Returns {number: [Result]}; without `fresh`, what has not changed since
-        it was last run is believed."""
+        """Runs their tests. Returns {number: [Result]}. With `fresh` false, the last results count
+        for what has not changed since."""
         workshop = self.workshop(chapter)
         built = workshop.build(exercises)
         self.warnings = workshop.warnings
@@ -137,7 +142,7 @@ class Learner:
         return None
 
     def next_by_memory(self, after):
-        """The same without building anything, by the last results; first, what comes after one."""
+        """The same without building anything, by the last results. Begins behind `after`."""
         every = self.course.exercises
         at = every.index(after) + 1
         for exercise in every[at:] + every[:at]:
@@ -150,7 +155,7 @@ class Learner:
 
     @staticmethod
     def note(workshop, exercise):
-        """Where the last results of an exercise are kept."""
+        """The file with the last results of an exercise."""
         return workshop.folder / "results" / f"{exercise.number}.json"
 
     def next_chapter(self):
@@ -179,7 +184,7 @@ class Learner:
             numbers = list(dict.fromkeys(region.number for region in files[path]))
             say(f"work/{chapter}/{path}   yours: {', '.join(numbers)}")
         for path in kept:
-            say(f"work/{chapter}/{path}   was there already: left as it is")
+            say(f"work/{chapter}/{path}   exists: left as it is")
         say()
         for exercise in self.course.of_chapter(chapter):
             say(f"  {exercise.number}  {exercise.title}")
@@ -206,7 +211,7 @@ class Learner:
         return self.check(exercise.number)
 
     def all_done(self):
-        say("Everything that you have started passes.")
+        say("Every exercise of the chapters that you have started passes.")
         chapter = self.next_chapter()
         if chapter:
             next_command(f"start-{chapter[:2]}", chapter[3:].replace("-", " "))
@@ -215,7 +220,7 @@ class Learner:
         return 0
 
     def tell(self, exercise, results):
-        """One exercise: a line for each test, and the first message in full."""
+        """Prints a line for each test of an exercise, and the first message in full."""
         passed = sum(result.passed for result in results)
         say(f"{exercise.number} {exercise.title}: {passed} of {len(results)} tests pass")
         verdicts = {result.verdict for result in results}
@@ -237,14 +242,14 @@ class Learner:
             say("\n" + judge.folded(result.words, " " * 6) + "\n")
         missing = {result.words.split()[0] for result in results if result.words}
         if verdicts == {"TODO"} and missing and exercise.number not in missing:
-            say(f"  It stands on {' and '.join(sorted(missing))}, which comes first")
+            say(f"  It needs {' and '.join(sorted(missing))}, which comes first")
         elif verdicts == {"TODO"}:
-            where = {f"work/{exercise.chapter}/{region.path}" for region in exercise.regions}
-            say(f"  It is yours to write, in {' and '.join(sorted(where))}")
+            where = [f"work/{exercise.chapter}/{path}" for path in exercise.paths]
+            say(f"  It is yours to write, in {' and '.join(where)}")
         self.tell_warnings()
 
     def tell_warnings(self):
-        """What the compiler found in the learner's own files, without stopping anybody."""
+        """Prints the compiler's warnings about the learner's own files."""
         lines = self.warnings.splitlines()
         mine = [line for line in lines if re.match(r"work/\S+ warning: ", line)]
         for line in list(dict.fromkeys(mine))[:5]:
@@ -258,7 +263,7 @@ class Learner:
                 continue
             verdicts = {result.verdict for result in results}
             if verdicts == {"BUILD"} and "is missing" in results[0].words:
-                next_command(f"start-{exercise.number[:2]}", "brings back what is missing")
+                next_command(f"start-{exercise.number[:2]}", "copies the missing file again")
             elif verdicts == {"BUILD"}:
                 next_command(f"check-{exercise.number}", "when it compiles")
             else:
@@ -273,7 +278,7 @@ class Learner:
         return 0
 
     def progress(self, _where):
-        say("Measured just now; what has not changed since it was last run is not run again.\n")
+        say("Measured just now; tests of code that has not changed are not run again.\n")
         following = None
         for chapter in self.course.chapters:
             exercises = self.course.of_chapter(chapter)
@@ -297,7 +302,7 @@ class Learner:
         elif self.next_chapter():
             next_command(f"start-{self.next_chapter()[:2]}")
         else:
-            say("\nAll done: you have built every heart of this course.")
+            say("\nAll done: you have built the core of every chapter.")
             next_command("run", "the tour")
         return 0
 
@@ -307,7 +312,7 @@ class Learner:
             known = ", ".join(f"make hint-{exercise.number}" for exercise in exercises)
             raise Problem(f"a hint for which exercise? {known}")
         exercise = exercises[0]
-        note = self.work / ".hints"  # the one thing that is remembered: how many were asked for
+        note = self.work / ".hints"  # the only state: how many hints of each were shown
         shown = json.loads(note.read_text()) if note.exists() else {}
         count = min(shown.get(exercise.number, 0) + 1, len(exercise.hints))
         say(f"{exercise.number} {exercise.title}\n")
@@ -325,7 +330,7 @@ class Learner:
         return 0
 
     def watch(self, where):
-        """Checks again whenever a file of the chapter is saved."""
+        """Checks again each time a file of the chapter is saved."""
         chapter, _ = self.split(where)
         self.need_start(chapter)
         seen = None
@@ -337,7 +342,7 @@ class Learner:
                     seen = now
                     say(f"\n--- {time.strftime('%H:%M:%S')} " + "-" * 60)
                     self.check(where)
-                    say(f"Watching work/{chapter}: save a file, or end with Ctrl-C.")
+                    say(f"Watching work/{chapter}: save a file, or stop with Ctrl-C.")
                 time.sleep(0.2)
         except KeyboardInterrupt:
             next_command(f"check-{where}")
@@ -347,9 +352,9 @@ class Learner:
         chapter, exercises = self.split(where)
         self.need_start(chapter)
         if len(exercises) != 1:
-            raise Problem(f"debug which exercise? make debug-{exercises[0].number}, for example")
+            raise Problem(f"debug which exercise? For example: make debug-{exercises[0].number}")
         if not shutil.which("gdb"):
-            raise Problem("there is no gdb here (Debian, Ubuntu: sudo apt-get install gdb)")
+            raise Problem("gdb is not installed (Debian, Ubuntu: sudo apt-get install gdb)")
         exercise = exercises[0]
         results = self.measure(chapter, [exercise], tell=self.tell)[exercise.number]
         program = self.built[exercise.number]
@@ -362,7 +367,7 @@ class Learner:
             "  run             until it ends, crashes, or Ctrl-C; then: backtrace\n"
             "  break NAME      before run: stop in a function of yours")
         if exercise.needs_server:
-            say("  The server is a process of its own: set follow-fork-mode child")
+            say("  The server is a separate process: set follow-fork-mode child")
         environment = {**os.environ, "PATIENCE": "100000"}
         subprocess.run(["gdb", "-q", "-ex", "set breakpoint pending on", "--args", *command],
                        env=environment, cwd=self.course.root, check=False)
@@ -370,11 +375,12 @@ class Learner:
         return 0
 
     def reset(self, where):
-        """Moves the work on a chapter aside."""
+        """Moves the learner's work on a chapter aside."""
         if "." in where:
-            raise Problem(f"a whole chapter only: make reset-{where.split('.')[0]}. To begin one "
-                          f"exercise anew, undo your changes in the editor, or take the region from "
-                          "a fresh copy after the reset: your files are moved, not deleted")
+            raise Problem(f"only a whole chapter can be reset: make reset-{where.split('.')[0]}. To "
+                          "start one exercise again, undo your changes in the editor, or reset the "
+                          "chapter and copy your other functions back: your files are moved, not "
+                          "deleted")
         chapter = self.course.chapter(where)
         if not self.started(chapter):
             raise Problem(f"there is nothing to reset: you have not started chapter {where}")
@@ -391,15 +397,16 @@ class Learner:
         chapter, exercises = self.split(where)
         if self.course.held_back(chapter):
             note = json.loads((self.course.root / ".handout").read_text())
-            raise Problem("this is a hand-out: the solutions of chapter "
-                          f"{chapter[:2]} are with {note.get('who', 'whoever gave it to you')}")
+            raise Problem(f"this is a hand-out: {note.get('who') or 'the person who made it'} has "
+                          f"the solutions of chapter {chapter[:2]}")
         self.need_start(chapter)
         if not self.options.get("FORCE"):
             found = self.measure(chapter, exercises, fresh=False)
             for exercise in exercises:
                 if not done(found[exercise.number]):
-                    raise Problem(f"{exercise.number} does not pass yet. See it all the same: "
-                                  f"make solution-{where} FORCE=1. Or: make hint-{exercise.number}")
+                    raise Problem(f"{exercise.number} does not pass yet. Another hint: "
+                                  f"make hint-{exercise.number}. To see the solution anyway: "
+                                  f"make solution-{where} FORCE=1")
         numbers = {exercise.number for exercise in exercises}
         for path, regions in self.course.files[chapter].items():
             if not any(region.number in numbers for region in regions):
@@ -413,7 +420,7 @@ class Learner:
                                         f"chapters/{chapter}/{path}  (ours)", lineterm="")
             lines = list(diff)
             say("\n".join(lines) if lines else f"{path}: the same as ours.")
-        say("\nOurs is one way. If yours passes, it is another.")
+        say("\nOurs is one solution. If yours passes, it is another.")
         next_command("check")
         return 0
 
@@ -448,7 +455,7 @@ class Learner:
             raise Problem(f"work/{chapter} does not compile: make check-{where}") from None
 
     def run(self, where):
-        """The crowd against the learner's server and the reference's, a row each."""
+        """Runs the crowd against the learner's server and the reference: one row for each."""
         program = self.server(where)
         sys.path.insert(0, str(self.course.root / "tests" / "crowd"))
         import crowd
@@ -490,7 +497,7 @@ def main():
         course = Course(options.get("ROOT", ROOT))
         if verb in VERBS:
             if VERBS[verb] and not where:
-                raise Problem(f"{verb} what? make {verb}-{course.exercises[0].number}, for example")
+                raise Problem(f"{verb} what? For example: make {verb}-{course.exercises[0].number}")
             return getattr(Learner(course, options), verb)(where)
         if verb == "verify":
             import verify

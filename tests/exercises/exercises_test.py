@@ -379,7 +379,7 @@ class Teaching(InTemporaryFolder):
         self.tool(out, "start", "01")
         self.assertEqual((out / "work/01-small/small.hpp").read_text(),
                          course.skeleton("01-small", "small.hpp"))
-        self.assertIn("are with Ada", self.tool(out, "solution", "01.1")[1])
+        self.assertIn("Ada has the solutions", self.tool(out, "solution", "01.1")[1])
 
     def test_answers_are_found(self):
         """an answer in a hand-out is found, on a line of its own or behind its signature"""
@@ -426,7 +426,7 @@ class Teaching(InTemporaryFolder):
         self.assertIn("is not a plain file", teacher.take(course, submission, "01-small", taken)[0])
         self.assertEqual((taken / "small.hpp").read_text(), course.skeleton("01-small", "small.hpp"))
         (taken / "small.hpp").write_text(f'#include "{root}/chapters/01-small/small.hpp"\n')
-        with self.assertRaisesRegex(BuildFailed, "never by"):
+        with self.assertRaisesRegex(BuildFailed, "never with"):
             Workshop(course, "01-small", taken, "eve").check_files()
 
 

@@ -1,8 +1,8 @@
 """Runs one test case and judges it: TODO, PASS, FAIL, TIMEOUT, CRASH, NORESULT or BUILD.
 
-Nothing is taken on trust. A case has passed if the program was run for it alone, ended with status
-0, and left a complete result: this case and no other, passed, with at least one thing checked (see
-tests/support/main.cpp). Everything else has a name of its own.
+A case has passed only if the program was run for it alone, ended with status 0, and left a complete
+result: this case and no other, passed, with at least one assertion (see tests/support/main.cpp).
+Every other way to end has its own verdict.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ LONGEST = 40  # lines of a message that are shown
 
 
 def seconds():
-    """How long one test may take."""
+    """The time limit of one test."""
     return 10 * float(os.environ.get("PATIENCE", "1"))
 
 
@@ -42,7 +42,7 @@ class Result:
 
 
 def command_of(program, case, workshop):
-    """Filters know wildcards, and split at commas: "?" stands for what would be misread."""
+    """The command for one case. doctest's filters have wildcards and commas: "?" replaces them."""
     name = re.sub(r'[,\\*"\[\]]', "?", case.name)
     return [str(program), f"--test-case={name}", f"--build={workshop.folder}",
             f"--server={workshop.chapter}", "--no-colors=true"]
@@ -54,7 +54,7 @@ def run(program, case, workshop):
         command = [*command_of(program, case, workshop), f"--results={results}"]
         memory = 0 if workshop.sanitize else MEGABYTES
         environment = {key: value for key, value in os.environ.items() if key != "MAKEFLAGS"}
-        # A wait inside a test gives up before the test's own time is over: it knows better words.
+        # A wait inside a test gives up before the test's time limit: its message says more.
         environment["PATIENCE"] = str(0.04 * seconds())
         supervisor = subprocess.run(
             [sys.executable, "-I", "-S", str(HERE / "supervisor.py"), str(seconds()), str(memory),
@@ -74,7 +74,8 @@ def run(program, case, workshop):
 
 
 def judge(case, ended, lines, said):
-    """What is to be thought of it. `lines` are those that the program left in its results."""
+    """The verdict. `ended` is the supervisor's report, `lines` are those of the results file, and
+    `said` is the output."""
     records = [(line.split("\t") + ["", ""])[:3] for line in lines]
     cases = [record for record in records if record[0] in ("passed", "failed", "skipped")]
     started = [name for result, name, _ in records if result == "started"]
@@ -82,21 +83,22 @@ def judge(case, ended, lines, said):
     told = message(said)
 
     if ended["swarm"]:
-        return Result(case, "CRASH", "it started more processes than any test needs: ended")
+        return Result(case, "CRASH", "it started more processes than any test needs, and was killed")
     if ended["timeout"] or ended["signal"] == signal.SIGXCPU:
-        words = f"it was ended after {seconds():g} s: it hangs, or goes round in circles"
+        words = f"it was stopped after {seconds():g} s: it hangs, or loops forever"
         return Result(case, "TIMEOUT", f"{told}\n{words}".strip())
     if ended["exit"] == TODO_STATUS or (TODO_WORDS in said and not passes(cases, ended)):
         line = next((l for l in said.splitlines() if TODO_WORDS in l), "")
         found = re.search(r"\d\d\.\d+ " + TODO_WORDS + r"[^\"']*", line)
         return Result(case, "TODO", found[0].strip() if found else "")
     if ended["signal"] == signal.SIGXFSZ:
-        return Result(case, "CRASH", "it printed without end, and was ended")
+        return Result(case, "CRASH", "it printed without end, and was killed")
     if ended["signal"] is not None:
         name = signal.Signals(ended["signal"]).name
-        why = {"SIGSEGV": "an address that is nobody's", "SIGABRT": "abort, terminate or an assert",
-               "SIGPIPE": "a write to somebody who has gone", "SIGFPE": "a division by zero"}
-        return Result(case, "CRASH", f"{told}\nended by {name}: {why.get(name, 'a signal')}".strip())
+        why = {"SIGSEGV": "an access to an invalid address",
+               "SIGABRT": "abort, terminate or an assertion",
+               "SIGPIPE": "a write to a closed connection or pipe", "SIGFPE": "a division by zero"}
+        return Result(case, "CRASH", f"{told}\nkilled by {name}: {why.get(name, 'a signal')}".strip())
     if ended["exit"] == WATCHDOG_STATUS and not complete:
         return Result(case, "TIMEOUT", told)
     if not complete or len(started) > 1 or len(cases) > 1:
@@ -114,7 +116,7 @@ def passes(cases, ended):
 
 
 def message(said):
-    """What doctest printed, without its frame: where, what, and the steps before."""
+    """The output without doctest's frame: where, what, and the steps before."""
     kept = []
     for line in said.replace("\r", "").splitlines():
         text = "".join(c for c in line if c.isprintable()).rstrip()
@@ -133,7 +135,7 @@ def message(said):
 
 
 def folded(text, indent, width=78):
-    """For a screen of 80 columns; what is indented stays so."""
+    """Wraps the text for a screen of 80 columns; indented lines stay indented."""
     lines = []
     for line in text.splitlines():
         own = indent + " " * (len(line) - len(line.lstrip()))

@@ -1,8 +1,8 @@
-"""Runs one command that nobody trusts: supervisor.py SECONDS MEGABYTES OUTPUT -- COMMAND...
+"""Runs one untrusted command: supervisor.py SECONDS MEGABYTES OUTPUT -- COMMAND...
 
-With a time limit and limits on memory, processes and output; whatever it leaves behind is killed,
-forked and detached children too. Prints how it ended, as JSON. A guard against accidents and
-carelessness, not a sandbox: the command runs as the same user and may do what that user may.
+Limits its time, memory, processes and output, and afterwards kills all processes that it left,
+forked and detached ones too. Prints how the command ended, as JSON. This guards against accidents,
+not against attacks; it is not a sandbox: the command runs as the same user, with the same rights.
 """
 
 import ctypes
@@ -15,12 +15,12 @@ import time
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 PROCESSES = 200  # of one test, at the same time
-OUTPUT = 8 << 20  # bytes of any file that it writes
-GRACE = 1.0  # seconds between asking the test's own watchdog to speak and killing
+OUTPUT = 8 << 20  # bytes in any one file that it writes
+GRACE = 1.0  # seconds from the signal to the test's own watchdog until it is killed
 
 
 def parents():
-    """process id -> parent's, of all processes."""
+    """{process id: its parent's}, of all processes."""
     found = {}
     for name in os.listdir("/proc"):
         if name.isdigit():
@@ -33,7 +33,7 @@ def parents():
 
 
 def descendants():
-    """All processes below this one. Orphans are ours too: we are their reaper."""
+    """All processes below this one, orphans too: this process is their reaper."""
     children = {}
     for child, parent in parents().items():
         children.setdefault(parent, []).append(child)
@@ -46,7 +46,7 @@ def descendants():
 
 
 def kill_everything(group):
-    """Until nothing is left; new ones may have been forked meanwhile."""
+    """Kills until none is left: a process may fork while others are being killed."""
     for _ in range(1000):
         for kill, target in [(os.killpg, group)] + [(os.kill, pid) for pid in descendants()]:
             try:
@@ -67,7 +67,7 @@ def limit(seconds, megabytes):
     resource.setrlimit(resource.RLIMIT_CPU, (int(seconds) + 2, int(seconds) + 4))
     if megabytes:
         resource.setrlimit(resource.RLIMIT_AS, (megabytes << 20, megabytes << 20))
-    if os.getuid() != 0:  # counted over all processes of the user, and not at all for root
+    if os.getuid() != 0:  # the limit counts all processes of the user; root has none
         mine = sum(1 for pid in parents() if os.path.exists(f"/proc/{pid}")
                    and os.stat(f"/proc/{pid}").st_uid == os.getuid())
         soft, hard = resource.getrlimit(resource.RLIMIT_NPROC)
@@ -110,7 +110,7 @@ def supervise(command, output, seconds, megabytes):
 
 
 def watch(group, began, seconds, ended):
-    """Until it has ended by itself, or must be ended."""
+    """Waits until the command ends by itself or exceeds a limit."""
     pause, looked, asked = 0.002, began, None
     while True:
         pid, status = os.waitpid(group, os.WNOHANG)
@@ -141,7 +141,7 @@ def main():
     libc = ctypes.CDLL(None)
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-    for number in (signal.SIGTERM, signal.SIGINT):  # ended itself, it still kills what it started
+    for number in (signal.SIGTERM, signal.SIGINT):  # when stopped, it still kills what it started
         signal.signal(number, lambda *_: sys.exit(1))
     print(json.dumps(supervise(sys.argv[5:], output, seconds, megabytes)))
 

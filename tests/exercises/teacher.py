@@ -4,11 +4,11 @@
     exercises.py grade SUB=DIR [CH=05] [FORMAT=text|junit|gradescope] [HIDDEN=DIR] [OUT=FILE]
     exercises.py gradescope [CH=05] [OUT=FILE]
 
-A submission is a folder with the chapter's marked files: as in a learner's tree (work/05-callback-loop/
-timer_queue.hpp), as in that folder, or all in one place. Only these files are taken from it, so edited
-tests and Makefiles change nothing; what is missing counts as not written. The tests run under the
-limits of supervisor.py. That protects the run from accidents and carelessness, not the machine from an
-attacker: it is not a sandbox.
+A submission is a folder with those files of the chapter that have holes: laid out as in a learner's
+tree (work/05-callback-loop/timer_queue.hpp), as in that folder, or all in one place. Only these files
+are taken from it, so edited tests and Makefiles change nothing; a missing file counts as not written.
+The tests run under the limits of supervisor.py. They protect the run from accidents, not the machine
+from an attacker: they are not a sandbox.
 """
 
 import datetime
@@ -36,7 +36,7 @@ LARGEST = 1 << 20  # bytes of a submitted file
 
 
 def course_files(root):
-    """The files of the course: what git knows, or everything where there is no git."""
+    """The files of the course: those that git knows, or all files if this is no git repository."""
     git = subprocess.run(["git", "-C", str(root), "ls-files", "-z", "--cached", "--others",
                           "--exclude-standard"], capture_output=True, check=False)
     if git.returncode == 0 and git.stdout:
@@ -72,7 +72,7 @@ def make_handout(course, out, first, who=""):
         else:
             shutil.copyfile(source, place)
         shutil.copymode(source, place)
-    note = {"from": first, "who": who or "whoever gave it to you"}
+    note = {"from": first, "who": who or "the person who made it"}
     (out / ".handout").write_text(json.dumps(note) + "\n")
 
 
@@ -81,7 +81,7 @@ def plain(line):
 
 
 def answer_lines(course, first):
-    """The lines that stand in the solutions from that chapter on, and nowhere else in the code."""
+    """The lines of code that only the solutions from that chapter on have."""
     inside, outside = set(), set()
     for name in course_files(course.root):
         if not name.endswith((".hpp", ".cpp")) or name.startswith("tests/exercises/"):
@@ -102,13 +102,13 @@ def answer_lines(course, first):
 
 
 YOURS = "*This code is yours to write: see the exercises below.*"
-# A fold in which nothing is left but that.
+# A fold with nothing else in it.
 EMPTY_FOLD = re.compile(r"<details><summary>Try it first[^\n]*</summary>\n\n"
                         rf"({re.escape(YOURS)}\n)(?:\n{re.escape(YOURS)}\n)*</details>\n")
 
 
 def without_answers(text, secret, holes):
-    """A page whose code blocks with answers, and folds around them, are left out."""
+    """The page without code blocks that show answers, and without folds that are then empty."""
     lines, kept, at = text.split("\n"), [], 0
     while at < len(lines):
         fence = re.match(r"^ *(`{3,}|~{3,})", lines[at])
@@ -126,7 +126,7 @@ def without_answers(text, secret, holes):
             if directive:
                 kept.pop()
             kept.append(YOURS)
-        elif shows_hole:  # it has changed, or will: the page keeps it as it is here
+        elif shows_hole:  # the code differs now, or will: the page keeps what it shows
             kept[-1] = "<!-- code: [manual: part of an exercise] -->"
             kept += block
         else:
@@ -137,7 +137,7 @@ def without_answers(text, secret, holes):
 
 
 def answers_in(course, out, first):
-    """(file, line) for each line of a solution that stands in a hand-out."""
+    """(file, line) for each line of a solution in a hand-out."""
     secret = answer_lines(course, first)
     found = []
     for path in sorted(pathlib.Path(out).rglob("*")):
@@ -150,7 +150,7 @@ def answers_in(course, out, first):
 
 def handout(course, options):
     if not options.get("OUT"):
-        raise Problem("a hand-out where? make handout OUT=../my-course FROM=06")
+        raise Problem("a hand-out where? For example: make handout OUT=../my-course FROM=06")
     first = options.get("FROM", course.chapters[0][:2])
     course.chapter(first)
     if course.held_back_from != "99" and first >= course.held_back_from:
@@ -160,11 +160,11 @@ def handout(course, options):
     for path, line in found:
         print(f"{path}: an answer: {line}")
     if found:
-        raise Problem("the hand-out contains answers: do not give it away")
+        raise Problem("the hand-out contains answers: do not give it to learners")
     numbers = [e.number for e in course.exercises if e.chapter[:2] >= first]
     print(f"{options['OUT']}: chapters before {first} are complete; {len(numbers)} exercises have "
           f"holes, {numbers[0]} to {numbers[-1]}." if numbers else "There are no exercises yet.")
-    print("No line of their solutions is in it. It has no history: git init makes it a repository.")
+    print("It contains no line of their solutions, and no history: git init makes it a repository.")
     print(f"\nNext: make -C {options['OUT']} progress")
     return 0
 
@@ -173,7 +173,8 @@ def handout(course, options):
 
 
 def take(course, submission, chapter, folder):
-    """Copies the chapter's marked files out of a submission. Returns what is not there, or not so."""
+    """Copies the chapter's files with holes from a submission. Returns a note for each that it
+    cannot take."""
     notes = []
     for path in course.files[chapter]:
         place = folder / path
@@ -191,18 +192,18 @@ def take(course, submission, chapter, folder):
 
 
 def refusal(path, submission):
-    """Why this is no file that can be taken; empty if it is one."""
+    """Why this file cannot be taken; empty if it can."""
     if not stat.S_ISREG(path.lstat().st_mode):
         return "is not a plain file"
     if not path.resolve().is_relative_to(submission.resolve()):
-        return "lies outside of the submission"
+        return "lies outside the submission"
     if path.stat().st_size > LARGEST:
         return f"is larger than {LARGEST >> 20} MB"
     return ""
 
 
 class Grade:
-    """The results so far, in order; every test stands in it from the beginning, as not run."""
+    """The results so far, in order. Every test is in it from the beginning, as not run."""
 
     def __init__(self, exercises):
         self.entries = []  # [exercise, case, share of the points, Result or None]
@@ -230,7 +231,7 @@ def number(value):
 
 
 def brief(words):
-    """The heart of a message: what was done and what is wrong with it, without expressions."""
+    """The core of a message: what was done and what is wrong, without expressions."""
     logged = words.partition("  logged: ")[2]
     lines = (logged.partition("\ntests/")[0] if logged else words).splitlines()
     kept = [line.strip()[:300] for line in lines if line.strip()]
@@ -260,7 +261,7 @@ def as_gradescope(grade):
     tests = []
     for exercise, case, share, result in grade.entries:
         passed = bool(result and result.passed)
-        said = f"{result.verdict}\n{result.words}".strip() if result else "not run: the run was ended"
+        said = f"{result.verdict}\n{result.words}".strip() if result else "not run: grading was stopped"
         tests.append({
             "name": case.name, "number": exercise.number, "max_score": round(share, 4),
             "score": round(share, 4) if passed else 0, "status": "passed" if passed else "failed",
@@ -297,7 +298,7 @@ def as_junit(grade):
             kind = "failure" if verdict in ("FAIL", "TODO") else "error"
             failures += kind == "failure"
             errors += kind == "error"
-            words = result.words if result else "the run was ended before this test"
+            words = result.words if result else "grading was stopped before this test"
             first = next((line.strip() for line in words.splitlines() if line.strip()), verdict)
             cases += [start + ">", f'      <{kind} type={quote(verdict)} message={quote(first)}>'
                       f"{body(words)}</{kind}>", "    </testcase>"]
@@ -318,7 +319,8 @@ FORMATS = {"text": as_text, "gradescope": as_gradescope, "junit": as_junit}
 
 
 def write(path, text):
-    """All or nothing: who reads it meanwhile, or after a crash, sees a complete report."""
+    """Writes all or nothing: a program that reads it meanwhile, or after a crash, finds a complete
+    report."""
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(path.name + ".new")
@@ -330,7 +332,7 @@ def grade_chapters(course, submission, chapters, report):
     """Grades; `report(grade)` is called at the beginning and after every test."""
     submission = pathlib.Path(submission)
     if not submission.is_dir():
-        raise Problem(f"there is no submission in {submission}: SUB names a folder")
+        raise Problem(f"there is no folder {submission}: SUB names the folder of a submission")
     exercises = [e for chapter in chapters for e in course.of_chapter(chapter) if e.cases]
     grade = Grade(exercises)
     report(grade)
@@ -368,7 +370,8 @@ def grade(course, options):
     chapters = [course.chapter(n) for n in numbers] or list(course.files)
     for chapter in chapters:
         if course.held_back(chapter):
-            raise Problem(f"this is a hand-out: chapter {chapter[:2]} is graded where its answers are")
+            raise Problem(f"this is a hand-out: chapter {chapter[:2]} can only be graded in the "
+                          "complete course")
     out = options.get("OUT")
     told = set()
 
@@ -387,7 +390,7 @@ def grade(course, options):
 
 
 def tell(grade, told):
-    """As text, an exercise at a time, as soon as its last test has run."""
+    """Prints each exercise as soon as its last test has run."""
     for exercise in dict.fromkeys(entry[0].number for entry in grade.entries):
         entries = [entry for entry in grade.entries if entry[0].number == exercise]
         if exercise not in told and all(entry[3] for entry in entries):
@@ -412,7 +415,7 @@ g++ --version
 """
 
 RUN = """#!/usr/bin/env bash
-# Runs for each submission. Whatever happens, results.json is there: it is written after every test.
+# Runs for each submission. results.json is written after every test, so it exists in any case.
 cd /autograder/source
 python3 tests/exercises/exercises.py grade SUB=/autograder/submission FORMAT=gradescope \\
     OUT=/autograder/results/results.json{chapters}

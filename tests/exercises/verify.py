@@ -1,26 +1,28 @@
-"""Proves that the exercises can be trusted: make verify-exercises [CH=05].
+"""Checks that the exercises can be trusted: make verify-exercises [CH=05].
 
-  1. Every exercise has tests, two hints, points, a statement on its page, and a kept wrong solution.
+  1. Every exercise has tests, two hints, points, a description on its page, and a wrong solution. No
+     hint stands in the code.
   2. The reference passes.
-  3. The skeleton compiles with every compiler there is, and each of its tests says TODO; where the
+  3. The skeleton compiles with every installed compiler, and each of its tests says TODO. If the
      exercise is to repair something, each says FAIL once the earlier exercises are done.
-  4. With one region blanked at a time, some test of that exercise fails and none of an earlier one.
-  5. Each kept wrong solution is caught, by a message that names the mistake.
+  4. With one hole blanked at a time, a test of that exercise fails and no test of an earlier one.
+  5. Each wrong solution is caught, by a message that names the mistake.
   6. No file of a hand-out contains a line of a solution.
 
-A wrong solution is tests/exercises/wrong/NUMBER-NAME.txt, a change of the reference that somebody
-with that misconception would have made:
+A wrong solution is tests/exercises/wrong/NUMBER-NAME.txt: a change of the reference that follows
+from one misconception.
 
-    # Nobody cancels a timer from inside its own callback.
+    # A callback never cancels its own timer.
     says: the timer was cancelled while it ran, and yet it ran again
     ---
     if (timer.cancelled) return;
     +++
     if (timer.cancelled && !timer.running) return;
 
-Some test of the exercise must fail, and its message must contain each text after "says:". The lines
-between --- and +++ must stand in the exercise's regions once (comments and blanks do not count);
-several such pairs may follow each other, separated by a line "===".
+A test of the exercise must fail, and its message must contain each text after "says:". The code
+between --- and +++ must stand once in the exercise's holes (it may go on behind the hole's end;
+comments, white space and line breaks do not count). Several such pairs may follow each other,
+separated by a line "===".
 """
 
 import concurrent.futures
@@ -34,7 +36,7 @@ import tempfile
 
 import judge
 import teacher
-from course import Problem, pattern_of, replaced, without_comments
+from course import Course, Problem, pattern_of, replaced, without_comments
 from workshop import BuildFailed, Workshop, compilers
 
 
@@ -56,12 +58,12 @@ def read_wrong(path):
             raise Problem(f"{path}: there is no line +++")
         edits.append((old.strip("\n").split("\n"), new.strip("\n").split("\n") if new.strip() else []))
     if not says or not head.startswith("#"):
-        raise Problem(f"{path}: it begins with what is believed (# ...), and what the test says:")
+        raise Problem(f"{path}: it must begin with the misconception (# ...), then says: TEXT")
     return Wrong(path.stem, path.stem.split("-")[0], says, edits)
 
 
 def apply(wrong, course, exercise):
-    """{path: text} of the files that the wrong solution changes."""
+    """{path: text} of the files that the wrong solution changes. Raises Problem."""
     changed = {}
     for old, new in wrong.edits:
         wanted = without_comments("\n".join(old)).strip()
@@ -83,6 +85,10 @@ def apply(wrong, course, exercise):
             for path, edits in changed.items()}
 
 
+def without_code(markdown):
+    return re.sub(r"```.*?```|`[^`]*`", "", markdown, flags=re.DOTALL)
+
+
 class Verification:
     def __init__(self, course, chosen):
         self.course = course
@@ -90,7 +96,7 @@ class Verification:
                          if not chosen or chapter.split("-")[0] in chosen.split(",")]
         self.troubles = []
         self.scratch = pathlib.Path(tempfile.mkdtemp(prefix="exercises-"))
-        self.depends = {}  # exercise -> the marked files that its tests and its server include
+        self.depends = {}  # exercise -> the files with holes that its tests and its server include
 
     def trouble(self, text):
         self.troubles.append(text)
@@ -102,7 +108,7 @@ class Verification:
     # --- Variants of a chapter -----------------------------------------------------------------
 
     def variant(self, chapter, name, text_of):
-        """A folder with the chapter's marked files; `text_of(path)` gives them."""
+        """A folder with the chapter's files that have holes; `text_of(path)` is their content."""
         folder = self.scratch / name / chapter
         for path in self.course.files[chapter]:
             place = folder / path
@@ -129,7 +135,7 @@ class Verification:
         return found
 
     def remember(self, chapter, workshop, exercises):
-        """Which marked files each exercise's programs are made of."""
+        """Notes which files with holes each exercise's programs include."""
         folder = f"{workshop.tree}/chapters/{chapter}/"
         inside = {}
         for note in (workshop.folder / "obj").glob("*.json"):
@@ -150,13 +156,15 @@ class Verification:
                 except Problem as problem:
                     self.trouble(str(problem))
 
-    # --- What is proved ------------------------------------------------------------------------
+    # --- The checks ----------------------------------------------------------------------------
 
     def run(self):
         exercises = [e for chapter in self.chapters for e in self.course.of_chapter(chapter)]
         self.step(f"{len(exercises)} exercises, {sum(len(e.cases) for e in exercises)} tests")
         for exercise in exercises:
             self.complete(exercise)
+        for chapter in self.chapters:
+            self.no_hints_in_code(chapter)
         self.step("the reference passes")
         self.many([(self.reference, chapter) for chapter in self.chapters])
         self.step("the skeleton compiles (" + ", ".join(compilers()) + "), and each test says TODO")
@@ -164,7 +172,7 @@ class Verification:
         self.many([(self.other_compilers, chapter) for chapter in self.chapters])
         regions = [(chapter, region) for chapter in self.chapters
                    for regions in self.course.files[chapter].values() for region in regions]
-        self.step(f"{len(regions)} regions, each blanked alone")
+        self.step(f"{len(regions)} holes, each blanked alone")
         self.many([(self.hole, *one) for one in regions])
         wrong = [w for w in self.wrong_solutions() if w.number in {e.number for e in exercises}]
         self.step(f"{len(wrong)} wrong solutions, each caught")
@@ -176,15 +184,30 @@ class Verification:
     def complete(self, exercise):
         if not exercise.cases:
             self.trouble(f"{exercise.number} has no tests: TEST_CASE(\"{exercise.number} ...\")")
+        hints = f"tests/exercises/hints/{exercise.number}.md"
         if len(exercise.hints) < 2:
-            self.trouble(f"{exercise.number} has {len(exercise.hints)} hints; two at least")
+            self.trouble(f"{hints} has {len(exercise.hints)} hints: write two at least")
+        for hint in exercise.hints:
+            for code in re.findall(r"\w+<[^<>\n]*>|\{\{", without_code(hint)):
+                self.trouble(f"{hints}: Markdown swallows {code} where it is not in backticks")
         if exercise.number not in self.course.points:
             self.trouble(f"{exercise.number} has no line in tests/exercises/points.txt")
         if not any(w.number == exercise.number for w in self.wrong_solutions()):
             self.trouble(f"{exercise.number} has no wrong solution in tests/exercises/wrong/")
         page = self.course.root / "docs" / f"{exercise.chapter}.md"
-        if not page.exists() or f"check-{exercise.number}" not in page.read_text():
+        text = page.read_text() if page.exists() else ""
+        if f"check-{exercise.number}" not in text:
             self.trouble(f"{exercise.number} is not on its page, docs/{exercise.chapter}.md")
+        elif f"([hints](../{hints}))" not in text:
+            self.trouble(f"docs/{exercise.chapter}.md has no link to the hints of {exercise.number}: "
+                         f"([hints](../{hints}))")
+
+    def no_hints_in_code(self, chapter):
+        for path in sorted((self.course.root / "chapters" / chapter).rglob("*.[hc]pp")):
+            for number, line in enumerate(path.read_text().split("\n"), 1):
+                if re.search(r"// *(HINT|STUB|BROKEN|EXERCISE (BEGIN|END))\b", line):
+                    self.trouble(f"{path.relative_to(self.course.root)}:{number}: hints and stubs stand "
+                                 f"in tests/exercises/hints and holes, not in the code:{line}")
 
     def wrong_solutions(self):
         folder = self.course.root / "tests/exercises/wrong"
@@ -203,7 +226,7 @@ class Verification:
         exercises = self.course.of_chapter(chapter)
         text = lambda path: self.course.skeleton(chapter, path)
         found = self.results(chapter, "skeleton", text, [e for e in exercises if not e.repair])
-        # What is to be repaired may stand on what earlier exercises build: there, that is done.
+        # Code to repair may use what earlier exercises build: for these tests that is complete.
         bugs = lambda path: self.course.skeleton(chapter, path, lambda region: region.broken)
         found |= self.results(chapter, "bugs", bugs, [e for e in exercises if e.repair])
         for exercise in exercises:
@@ -227,7 +250,7 @@ class Verification:
     def hole(self, chapter, region):
         order = [e.number for e in self.course.of_chapter(chapter)]
         at = order.index(region.number)
-        # A test that does not even include the file cannot tell the difference.
+        # A test that does not include the file cannot tell the difference.
         exercises = [e for e in self.course.of_chapter(chapter)[:at + 1]
                      if e.number == region.number or region.path in self.depends[e.number]]
         blanked = lambda other: other is region
@@ -256,7 +279,7 @@ class Verification:
         elif not any(all(said in words for said in wrong.says) for words in flat):
             told = "\n".join(judge.folded(f"{r.verdict} {r.case.title}\n{r.words}", "      ")
                              for r in failed)
-            self.trouble(f"wrong/{wrong.name}.txt is caught, but nobody says \"{wrong.says[0]}\":\n"
+            self.trouble(f"wrong/{wrong.name}.txt is caught, but no test says \"{wrong.says[0]}\":\n"
                          + told)
 
     def no_answers(self, chapter):
@@ -264,11 +287,14 @@ class Verification:
         teacher.make_handout(self.course, out, chapter.split("-")[0])
         for path, line in teacher.answers_in(self.course, out, chapter.split("-")[0]):
             self.trouble(f"a hand-out from {chapter[:2]} on has an answer: {path}: {line}")
+        for exercise in self.course.of_chapter(chapter):
+            if Course(out).hints(exercise.number) != exercise.hints:
+                self.trouble(f"tests/exercises/hints/{exercise.number}.md shows a line of the solution")
 
 
 def main(course, options):
     if course.held_back_from != "99":
-        raise Problem("this is a hand-out: its exercises are verified where their answers are")
+        raise Problem("this is a hand-out: exercises can only be verified in the complete course")
     os.environ.setdefault("PATIENCE", "3")  # a busy machine must not look like a wrong solution
     verification = Verification(course, options.get("CH", ""))
     try:

@@ -1,12 +1,12 @@
-"""Builds what an exercise needs, from a tree of links in which one chapter is somebody else's.
+"""Builds the programs of an exercise, from a tree of links in which one chapter is the learner's.
 
     build/exercises/NAME/tree/common          -> common
                               tests           -> tests
                               chapters/04-... -> the reference
                               chapters/05-callback-loop/timer_queue.hpp -> work/05-callback-loop/...
 
-The tree is the only include path. So what is missing in work/ is missing, and never silently the
-reference; workshop.missing() says so before anything is built.
+The tree is the only include path. So a file that is missing in work/ is an error, and the reference
+never silently takes its place; check_files() reports it before anything is built.
 """
 
 import concurrent.futures
@@ -32,7 +32,7 @@ HOSTILE_INCLUDE = re.compile(r'^\s*#\s*(?:include|embed)\w*\s*[<"](?:/|[^>"]*\.\
 
 
 class BuildFailed(Exception):
-    """The text is for the author of the code: what the compiler said, or which file is missing."""
+    """The text is for the author of the code: the compiler's output, or which file is missing."""
 
 
 def digest(path):
@@ -47,7 +47,7 @@ def compilers():
 
 
 class Workshop:
-    """`sources` is the folder with the chapter's marked files; `shown` what messages call it."""
+    """`sources` is the folder with the learner's files; `shown` is its name in messages."""
 
     def __init__(self, course, chapter, sources, name, shown=None, compiler=None, optimise="-O0",
                  werror=False):
@@ -72,12 +72,12 @@ class Workshop:
     # --- The tree ------------------------------------------------------------------------------
 
     def missing(self):
-        """The marked files that are not there."""
+        """The files with holes that are not there."""
         return [path for path in self.course.files.get(self.chapter, {})
                 if not (self.sources / path).is_file()]
 
     def lay_out(self):
-        """Makes the tree anew; links are cheap."""
+        """Makes the tree from scratch each time; links are cheap."""
         shutil.rmtree(self.tree, ignore_errors=True)
         root = self.course.root
         (self.tree / "chapters").mkdir(parents=True)
@@ -89,12 +89,12 @@ class Workshop:
             if chapter == self.chapter:
                 self.link(target, self.sources)
             elif self.course.held_back(chapter) and own.is_dir():
-                self.link(target, own)  # a hand-out has no reference of it: the learner's own
+                self.link(target, own)  # a hand-out has no reference: the learner's own files
             else:
                 (self.tree / "chapters" / chapter).symlink_to(target)
 
     def link(self, reference, sources):
-        """The chapter's marked files, and files of the learner's own, from `sources`."""
+        """Links the files with holes, and files that the learner has added, from `sources`."""
         folder = self.tree / "chapters" / reference.name
         marked = self.course.files.get(reference.name, {})
         found = {}
@@ -114,7 +114,7 @@ class Workshop:
     # --- Compiling -----------------------------------------------------------------------------
 
     def run(self, command):
-        """Returns what the compiler said. Raises BuildFailed."""
+        """Returns the compiler's output. Raises BuildFailed."""
         def limits():
             resource.setrlimit(resource.RLIMIT_AS, (COMPILE_MEMORY, COMPILE_MEMORY))
 
@@ -127,20 +127,20 @@ class Workshop:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
-            raise BuildFailed(f"the compiler was ended after {COMPILE_SECONDS} s") from None
+            raise BuildFailed(f"the compiler was stopped after {COMPILE_SECONDS} s") from None
         said = self.translate(said)
         if process.returncode != 0:
             raise BuildFailed(said.strip() or f"{command[0]} failed: status {process.returncode}")
         return said
 
     def translate(self, said):
-        """Names the files as their author knows them, and not as links in a tree."""
+        """Replaces the names of links in the tree by the names that the author knows."""
         said = said.replace(f"{self.tree}/chapters/{self.chapter}/", f"{self.shown}/")
         said = said.replace(f"{self.tree}/", "")
         return said.replace(f"{self.course.root}/", "")
 
     def compile(self, source, folder, include):
-        """Compiles unless nothing that it includes has changed. Returns the object file."""
+        """Compiles, if `source` or a file that it includes has changed. Returns the object file."""
         source = pathlib.Path(source)
         name = re.sub(r"[^\w.-]", "_", str(source).replace(str(self.course.root), "").strip("/"))
         made = folder / (name + ".o")
@@ -153,7 +153,7 @@ class Workshop:
                 self.warnings += known["warnings"]
                 return made
         folder.mkdir(parents=True, exist_ok=True)
-        mark = f"{os.getpid()}-{threading.get_ident()}"  # somebody else may be making the same
+        mark = f"{os.getpid()}-{threading.get_ident()}"  # another run may compile the same file
         new, depends = folder / f"{name}.{mark}.o", folder / f"{name}.{mark}.d"
         note.unlink(missing_ok=True)
         maps = [f"-ffile-prefix-map={self.course.root}/=",  # the last one that fits is taken
@@ -183,8 +183,8 @@ class Workshop:
         return program
 
     def sanitizer_library(self):
-        """clang++'s is linked as g++'s is, as a shared library: then a test that stands in for the
-        kernel comes before it."""
+        """Links clang++'s as a shared library, as g++ does: a test that replaces system calls must
+        come before it."""
         if not self.sanitize:
             return []
         if "clang" not in self.compiler:
@@ -202,10 +202,10 @@ class Workshop:
             text = (self.sources / path).read_text(errors="replace")
             if HOSTILE_INCLUDE.search(text):
                 raise BuildFailed(f'{self.shown}/{path}: an #include names files from the root of '
-                                  'the course ("common/error.hpp"), never by ".." or "/"')
+                                  'the course ("common/error.hpp"), never with ".." or "/"')
 
     def build(self, exercises):
-        """Builds the tests of these exercises of the chapter, and its server where they need it.
+        """Builds the tests of these exercises of the chapter, and its server if they need it.
 
         Returns {number: program or BuildFailed}.
         """
@@ -250,7 +250,7 @@ class Workshop:
         return self.link_program(objects, self.folder / (name or self.chapter))
 
     def build_faults(self):
-        """tests/support/faults.so, which server processes are started with."""
+        """Builds tests/support/faults.so, which server processes are started with."""
         source = self.course.root / "tests/support/faults.cpp"
         made = self.shared / "faults.so"
         note = made.with_suffix(".key")
@@ -268,14 +268,14 @@ class Workshop:
         place.symlink_to(made)
 
     def fingerprint(self, program):
-        """Of all that a result depends on: a result is believed again as long as this is the same."""
+        """A hash of everything that a result depends on: the last result counts while it stays."""
         server = self.folder / self.chapter
         faults = self.folder / "tests" / "faults.so"
         return hashlib.sha256("".join(map(digest, (program, server, faults))).encode()).hexdigest()
 
 
 def writable(folder):
-    """Raises Problem where nothing can be built."""
+    """Creates the folder. Raises Problem if that fails."""
     try:
         pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
