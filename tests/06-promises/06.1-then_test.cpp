@@ -29,10 +29,10 @@ std::string status(const Promise<T>& promise) {
         case Status::rejected:
             return "rejected";
     }
-    return "nothing that a promise can be";
+    return "not a valid status";
 }
 
-/// What happened, one word after the other.
+/// What happened, one word after another.
 struct Log {
     std::string text;
 
@@ -50,10 +50,11 @@ std::runtime_error broken() {
 
 }  // namespace
 
-TEST_CASE("06.1 a promise is settled once: what comes later changes nothing") {
+TEST_CASE("06.1 a promise is settled once: later calls change nothing") {
     Quiet jobs;
     const Deferred<int> first(jobs);
-    CHECK_MESSAGE(status(first.promise()) == "pending", "nobody has settled it yet");
+    CHECK_MESSAGE(status(first.promise()) == "pending",
+                  "neither resolve() nor reject() was called");
     first.resolve(41);
     CHECK_MESSAGE(status(first.promise()) == "fulfilled", "after resolve(41)");
     first.reject(broken());
@@ -68,19 +69,21 @@ TEST_CASE("06.1 a promise is settled once: what comes later changes nothing") {
     CHECK_MESSAGE(status(second.promise()) == "rejected", "reject() came first");
 }
 
-TEST_CASE("06.1 who comes late hears the same") {
+TEST_CASE("06.1 a handler that is registered late gets the same outcome") {
     Quiet jobs;
     const Deferred<int> deferred(jobs);
     deferred.resolve(41);
     run(jobs);
-    INFO("resolve(41) was called, and the queue ran until it was empty; only then came a handler");
+    INFO(
+        "resolve(41) was called, and the queue ran until it was empty; only then was a handler "
+        "registered");
     CHECK_MESSAGE(outcome(jobs, deferred.promise()) == "41",
-                  "it should run with the next jobs: a promise that has been fulfilled for an hour "
+                  "it should run with the next jobs: a promise that was fulfilled an hour ago "
                   "answers like one that will be. It must not matter which comes first, the "
                   "outcome or the handler");
 }
 
-TEST_CASE("06.1 the first value counts, for whoever asks, whenever he asks") {
+TEST_CASE("06.1 the first value counts, for every handler, early or late") {
     Quiet jobs;
     Log log;
     const Deferred<int> deferred(jobs);
@@ -91,7 +94,7 @@ TEST_CASE("06.1 the first value counts, for whoever asks, whenever he asks") {
     run(jobs);
     INFO("a handler was registered, then resolve(41), resolve(99), then a second handler");
     CHECK_MESSAGE(log.text == "early 41, late 41",
-                  "41 came first: everybody should get that, once. The 99 is too late");
+                  "41 came first: every handler should get it, once. The 99 is too late");
 }
 
 TEST_CASE("06.1 no handler runs inside then(), resolve() or reject()") {
@@ -114,12 +117,12 @@ TEST_CASE("06.1 no handler runs inside then(), resolve() or reject()") {
     const std::string before = log.text;
     run(jobs);
     INFO(
-        "handler 1 was registered, then the promise was settled, then came handler 2; after each "
-        "call the test wrote a line; then the queue ran");
+        "handler 1 was registered, then the promise was settled, then handler 2 was registered; "
+        "the test wrote a line after each call; then the queue ran");
     INFO("what happened: ", log.text);
     CHECK_MESSAGE(before.find("handler") == std::string::npos,
-                  "handlers run from the queue, when whoever called has finished, also where the "
-                  "promise is settled already: push them into the queue, do not call them "
+                  "handlers run from the queue, after the code that called has finished, even if "
+                  "the promise is settled already: push them into the queue, do not call them "
                   "(docs/06-promises.md, Settle and then)");
     CHECK_MESSAGE(log.text == before + ", handler 1, handler 2", "the queue should run both");
 }
@@ -140,7 +143,7 @@ TEST_CASE("06.1 handlers run in the order in which they were registered, each of
                   "there may be many handlers: each is queued, in order, and then forgotten");
 }
 
-TEST_CASE("06.1 then() is a promise of what its handler returns") {
+TEST_CASE("06.1 then() returns a promise of what its handler returns") {
     Quiet jobs;
     const Promise<int> one = resolved(jobs, 1);
     SUBCASE("a value") {
@@ -169,13 +172,13 @@ TEST_CASE("06.1 a handler that throws rejects the promise of its then()") {
     const Promise<int> next = one.then([](int) -> int { throw broken(); });
     one.then(log.adds("the next handler"));
     run(jobs);
-    INFO("a handler threw \"broken\"; another one was registered behind it");
+    INFO("a handler threw \"broken\"; another handler was registered after it");
     CHECK_MESSAGE(outcome(jobs, next) == "error: broken",
                   "the exception is the outcome of that handler");
-    CHECK_MESSAGE(log.text == "the next handler", "others are not concerned");
+    CHECK_MESSAGE(log.text == "the next handler", "other handlers are not affected");
 }
 
-TEST_CASE("06.1 an error goes down the chain to the first who handles it") {
+TEST_CASE("06.1 an error goes down the chain to the first handler for errors") {
     Quiet jobs;
     Log log;
     const Promise<int> end = rejected<int>(jobs, broken())
@@ -195,12 +198,12 @@ TEST_CASE("06.1 an error goes down the chain to the first who handles it") {
     run(jobs);
     INFO("rejected(\"broken\").then(...).catch_error(... 10).catch_error(...).then(... n + 1)");
     CHECK_MESSAGE(log.text == "caught broken",
-                  "an error passes by the handlers of values, and is caught once. Where then() was "
-                  "given no on_error, its promise is rejected with the same error");
-    CHECK_MESSAGE(outcome(jobs, end) == "11", "behind the catch the chain goes on, with the 10");
+                  "an error skips the handlers for values, and is caught once. If then() was given "
+                  "no on_error, its promise is rejected with the same error");
+    CHECK_MESSAGE(outcome(jobs, end) == "11", "after the catch the chain continues with the 10");
 }
 
-TEST_CASE("06.1 on_error is not for what the on_value beside it throws") {
+TEST_CASE("06.1 on_error does not get what the on_value beside it throws") {
     Quiet jobs;
     Log log;
     const Promise<void> next =
@@ -208,9 +211,9 @@ TEST_CASE("06.1 on_error is not for what the on_value beside it throws") {
     run(jobs);
     INFO("a promise was fulfilled; then(on_value, on_error) was called; on_value threw \"broken\"");
     CHECK_MESSAGE(log.text.empty(),
-                  "one of the two handlers runs, never both: what on_value throws is for whoever "
-                  "waits for the promise that this then() has returned");
-    CHECK_MESSAGE(outcome(jobs, next) == "error: broken", "so that is rejected");
+                  "one of the two handlers runs, never both: what on_value throws rejects the "
+                  "promise that this then() returned");
+    CHECK_MESSAGE(outcome(jobs, next) == "error: broken", "so that promise is rejected");
 }
 
 TEST_CASE("06.1 two promises that have become one have one list of handlers") {
@@ -228,6 +231,6 @@ TEST_CASE("06.1 two promises that have become one have one list of handlers") {
     inner.resolve();
     run(jobs);
     CHECK_MESSAGE(log.text == "outer, inner",
-                  "one of them is only a link now: whoever has something to say to it says it to "
-                  "its root() (docs/06-promises.md, Adoption)");
+                  "one of them is only a link now: its handlers belong in the list of its root() "
+                  "(docs/06-promises.md, Adoption and errors)");
 }

@@ -46,11 +46,11 @@ TEST_CASE("06.2 all: every value, in the order of the promises") {
     INFO("all({a, b, c}); then c is 30, then a is 10, then b is 20");
     three.resolve(2, 30);
     three.resolve(0, 10);
-    CHECK_MESSAGE(outcome(three.jobs, all) == "pending", "before b is there");
+    CHECK_MESSAGE(outcome(three.jobs, all) == "pending", "b has not come yet");
     three.resolve(1, 20);
     CHECK_MESSAGE(outcome(three.jobs, all) == "[10 20 30]",
-                  "a value's place is that of its promise, whoever comes first: how else could the "
-                  "caller tell them apart?");
+                  "a value's place is that of its promise, whichever value comes first: how else "
+                  "could the caller tell them apart?");
 }
 
 TEST_CASE("06.2 all: the first error, at once") {
@@ -59,7 +59,7 @@ TEST_CASE("06.2 all: the first error, at once") {
     INFO("all({a, b, c}); then c fails: \"first\"; a and b are still pending");
     three.reject(2, "first");
     CHECK_MESSAGE(outcome(three.jobs, all) == "error: first",
-                  "it can never be all of them any more: so say it now, and do not wait for the "
+                  "they can no longer all be fulfilled: reject at once, and do not wait for the "
                   "others (docs/06-promises.md, Combinators)");
     three.reject(1, "second");
     CHECK_MESSAGE(outcome(three.jobs, all) == "error: first",
@@ -70,23 +70,23 @@ TEST_CASE("06.2 all of none: there is nothing to wait for") {
     Quiet jobs;
     INFO("all({})");
     const std::string values = outcome(jobs, promises::all(jobs, std::vector<Promise<int>>()));
-    CHECK_MESSAGE(
-        values == "[]",
-        "all of nobody is there already. No handler will ever run that could say so later");
+    CHECK_MESSAGE(values == "[]",
+                  "of no promises, all are fulfilled. No handler will ever run that could resolve "
+                  "the result later");
     CHECK(outcome(jobs, promises::all(jobs, std::vector<Promise<void>>())) == "nothing");
 }
 
-TEST_CASE("06.2 all: where there are no values, when the last is fulfilled") {
+TEST_CASE("06.2 all: without values, fulfilled when the last promise is") {
     Quiet jobs;
     const Deferred<void> a(jobs);
     const Deferred<void> b(jobs);
     const auto all = promises::all(jobs, std::vector{a.promise(), b.promise()});
     INFO("all({a, b}) of Promise<void>; then b is fulfilled");
     b.resolve();
-    CHECK_MESSAGE(outcome(jobs, all) == "pending", "a is not there yet");
+    CHECK_MESSAGE(outcome(jobs, all) == "pending", "a has not come yet");
     SUBCASE("then a is fulfilled") {
         a.resolve();
-        CHECK_MESSAGE(outcome(jobs, all) == "nothing", "now all are there");
+        CHECK_MESSAGE(outcome(jobs, all) == "nothing", "now both are fulfilled");
     }
     SUBCASE("then a fails") {
         a.reject(std::runtime_error("broken"));
@@ -94,7 +94,7 @@ TEST_CASE("06.2 all: where there are no values, when the last is fulfilled") {
     }
 }
 
-TEST_CASE("06.2 all and race: of values that can only be moved") {
+TEST_CASE("06.2 all and race: values that can only be moved") {
     Quiet jobs;
     using Box = std::unique_ptr<int>;
     const auto boxes = [&] {
@@ -112,7 +112,7 @@ TEST_CASE("06.2 all and race: of values that can only be moved") {
     CHECK_MESSAGE(sum == 1 + 2 + 100, "the sum of all, plus 100 times the first");
 }
 
-TEST_CASE("06.2 any: the first value, whatever fails") {
+TEST_CASE("06.2 any: the first value, whichever promises fail") {
     Three three;
     const auto any = promises::any(three.jobs, three.promises());
     INFO("any({a, b, c}); then a fails, then c is 30, then b is 20");
@@ -122,7 +122,7 @@ TEST_CASE("06.2 any: the first value, whatever fails") {
     three.resolve(2, 30);
     CHECK_MESSAGE(outcome(three.jobs, any) == "30", "c is the first value");
     three.resolve(1, 20);
-    CHECK_MESSAGE(outcome(three.jobs, any) == "30", "c was there first");
+    CHECK_MESSAGE(outcome(three.jobs, any) == "30", "c came first");
 }
 
 TEST_CASE("06.2 any: when all have failed, all errors, in the order of the promises") {
@@ -137,10 +137,10 @@ TEST_CASE("06.2 any: when all have failed, all errors, in the order of the promi
                   "now it is known: an AggregateError, in the order of the promises");
     CHECK_MESSAGE(errors(three.jobs, promises::any(three.jobs, std::vector<Promise<int>>())) ==
                       "none of them:",
-                  "any({}): one of nobody never comes, and that is known at once");
+                  "any({}): no promise can be fulfilled, and that is known at once");
 }
 
-TEST_CASE("06.2 race: as the first that is settled, whether with a value or an error") {
+TEST_CASE("06.2 race: the outcome of the first promise to settle, whether a value or an error") {
     Three three;
     const auto race = promises::race(three.jobs, three.promises());
     SUBCASE("a value") {
@@ -155,13 +155,13 @@ TEST_CASE("06.2 race: as the first that is settled, whether with a value or an e
         three.reject(1, "first");
         CHECK_MESSAGE(
             outcome(three.jobs, race) == "error: first",
-            "the first outcome decides, also if it is an error: the first *value* is any()");
+            "the first outcome decides, even if it is an error: the first *value* is any()");
         three.resolve(0, 10);
         CHECK_MESSAGE(outcome(three.jobs, race) == "error: first", "a came later");
     }
 }
 
-TEST_CASE("06.2 race of none: there is nobody who could win") {
+TEST_CASE("06.2 race of none: no promise can win") {
     Quiet jobs;
     CHECK_MESSAGE(outcome(jobs, promises::race(jobs, std::vector<Promise<int>>())) == "pending",
                   "race({}) has no first outcome, neither a value nor an error");

@@ -19,7 +19,7 @@ using namespace std::chrono_literals;
 using promises::Promise;
 using promises::retry;
 
-/// Somebody who is asked, and writes down when. Time is simulated: no test here waits.
+/// Answers at a given attempt, and records when it was asked. Time is simulated: no test waits.
 struct Server : testing::World {
     int answers_at = 1;                  // the attempt that gets an answer
     std::chrono::milliseconds takes{0};  // how long each attempt takes
@@ -30,7 +30,7 @@ struct Server : testing::World {
 
     Server() {
         io.jobs.on_unhandled([this](const std::exception_ptr& error) {
-            write_down("nobody handled \"" + promises::message(error) + "\"");
+            write_down("unhandled: \"" + promises::message(error) + "\"");
         });
     }
 
@@ -56,7 +56,7 @@ struct Server : testing::World {
         });
     }
 
-    /// Lets time pass until nothing is left to happen. Returns what has happened, and when.
+    /// Runs the loop until it has nothing left to do. Returns what happened, and when.
     std::string run(int most, std::chrono::milliseconds delay) {
         try {
             retry(io, most, delay, [this] { return ask(); })
@@ -74,11 +74,11 @@ struct Server : testing::World {
 
 }  // namespace
 
-TEST_CASE("06.3 what works at once is done once, and waits for nothing") {
+TEST_CASE("06.3 if the first attempt succeeds, there is no second one and no wait") {
     Server server;
     INFO("retry() with 3 attempts and a delay of 100 ms; the first attempt works");
     CHECK_MESSAGE(server.run(3, 100ms) == "1 at 0; fulfilled with 1 at 0",
-                  "nothing has failed, so there is nothing to repeat");
+                  "nothing failed, so there is nothing to repeat");
 }
 
 TEST_CASE("06.3 each wait is twice as long as the one before") {
@@ -87,11 +87,11 @@ TEST_CASE("06.3 each wait is twice as long as the one before") {
     INFO("retry() with 5 attempts and a delay of 100 ms; the fourth attempt works");
     CHECK_MESSAGE(
         server.run(5, 100ms) == "1 at 0; 2 at 100; 3 at 300; 4 at 700; fulfilled with 4 at 700",
-        "it should wait for 100, 200 and 400 ms between the attempts. A sleep() whose "
-        "promise nobody waits for delays nothing");
+        "it should wait for 100, 200 and 400 ms between the attempts. A sleep() whose promise is "
+        "dropped delays nothing");
 }
 
-TEST_CASE("06.3 the last attempt decides, and nobody waits after it") {
+TEST_CASE("06.3 the last attempt decides, and there is no wait after it") {
     Server server;
     server.answers_at = 100;
     SUBCASE("of three") {
@@ -104,7 +104,7 @@ TEST_CASE("06.3 the last attempt decides, and nobody waits after it") {
     SUBCASE("of one") {
         INFO("retry() with 1 attempt and a delay of 100 ms; it does not work");
         CHECK_MESSAGE(server.run(1, 100ms) == "1 at 0; rejected with \"failure 1\" at 0",
-                      "there is nothing to wait for: no attempt is left");
+                      "no attempt is left, so there is nothing to wait for");
     }
 }
 
@@ -114,17 +114,18 @@ TEST_CASE("06.3 the wait begins when an attempt has failed, not when it began") 
     server.takes = 1000ms;
     INFO("retry() with 3 attempts and a delay of 100 ms; each takes 1000 ms, and the third works");
     CHECK_MESSAGE(server.run(3, 100ms) == "1 at 0; 2 at 1100; 3 at 2300; fulfilled with 3 at 3300",
-                  "one thing after the other: an attempt, its failure, the wait, the next attempt");
+                  "one thing after another: an attempt, its failure, the wait, the next attempt");
 }
 
-TEST_CASE("06.3 an operation that throws has failed like one whose promise is rejected") {
+TEST_CASE("06.3 an operation that throws counts as a failed attempt") {
     Server server;
     server.throws = true;
     SUBCASE("the second attempt works") {
         server.answers_at = 2;
         INFO("retry() with 3 attempts and a delay of 100 ms; the first call throws");
-        CHECK_MESSAGE(server.run(3, 100ms) == "1 at 0; 2 at 100; fulfilled with 2 at 100",
-                      "an exception of the operation is a failed attempt, and not one of retry()");
+        CHECK_MESSAGE(
+            server.run(3, 100ms) == "1 at 0; 2 at 100; fulfilled with 2 at 100",
+            "an exception of the operation is a failed attempt, not an exception of retry()");
     }
     SUBCASE("none works") {
         server.answers_at = 100;
@@ -135,7 +136,7 @@ TEST_CASE("06.3 an operation that throws has failed like one whose promise is re
     }
 }
 
-TEST_CASE("06.3 when it is over, nothing is left of it") {
+TEST_CASE("06.3 after the last attempt, nothing is left of the operation") {
     Server server;
     server.answers_at = 3;
     const auto token = std::make_shared<int>(0);
@@ -145,6 +146,6 @@ TEST_CASE("06.3 when it is over, nothing is left of it") {
     REQUIRE(server.attempts == 3);
     CHECK_MESSAGE(server.io.waiting == 0, "a sleep is still under way");
     CHECK_MESSAGE(token.use_count() == 1,
-                  "somebody still keeps a copy of the operation: a function that owns itself (a "
+                  "a copy of the operation is still alive: a function that owns itself (a "
                   "shared_ptr to a function in its own capture) is never destroyed");
 }

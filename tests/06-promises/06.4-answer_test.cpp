@@ -23,14 +23,14 @@ using testing::World;
 
 constexpr std::string_view head = "200 OK\n";
 
-/// A client at the other end of a connection, who is being answered.
+/// A server that answers, and the client at the other end of the connection.
 struct Answering : World {
     Answering() {
         io.jobs.on_unhandled(
             [this](const std::exception_ptr& error) { unhandled += promises::message(error); });
     }
 
-    /// Begins. `outcome` says how it ended.
+    /// Starts the answer. `outcome` says how it ended.
     void answer() {
         socket.emplace(io, std::move(pair.ours));
         promises::answer(*socket, head, body)
@@ -46,7 +46,7 @@ struct Answering : World {
         }
     }
 
-    /// The server has closed its end: nothing that the client says can arrive any more.
+    /// Returns true if the server has closed its end: the client cannot write any more.
     [[nodiscard]] bool closed() const { return !testing::write_all(pair.theirs.fd(), "hello?"); }
 
     Pair pair;
@@ -68,28 +68,28 @@ TEST_CASE("06.4 an answer of any size arrives whole, however slowly it is read")
     }
     client.turns(5);
     INFO(
-        "a client was answered with 7 + 3000000 bytes, more than the kernel takes at once; it "
-        "read whatever came");
+        "a client was answered with 7 + 3000000 bytes, more than the kernel takes at once; it read "
+        "what arrived");
     CHECK_MESSAGE(heard == head.size() + client.body.size(), heard,
-                  " bytes came, then the connection was closed. Who waits for the promise of "
-                  "write_all(body)? A handler that starts something has to return its promise, or "
-                  "the chain goes on at once (docs/06-promises.md, Adoption and errors)");
+                  " bytes arrived, then the connection was closed. What waits for the promise of "
+                  "write_all(body)? A handler that starts an operation has to return its promise, "
+                  "or the chain continues at once (docs/06-promises.md, Adoption and errors)");
     CHECK_MESSAGE(client.outcome == "fulfilled", "every byte has been taken");
     CHECK_MESSAGE(client.closed(), "at the end the socket should be closed");
 }
 
-TEST_CASE("06.4 as long as bytes are owed, the promise is pending and the socket open") {
+TEST_CASE("06.4 while bytes are unsent, the promise is pending and the socket open") {
     Answering client;
     client.answer();
     INFO("a client was answered with 3000000 bytes, and has read nothing yet");
     CHECK_MESSAGE(client.outcome == "pending",
                   "the kernel cannot have taken all of it, and yet the promise of answer() is "
-                  "settled: the writing of the body is no part of that chain. A promise that is "
-                  "neither returned nor kept is one that nobody waits for");
-    CHECK_MESSAGE(!client.closed(), "the socket was closed while bytes were owed");
+                  "settled: writing the body is not part of that chain. Nothing waits for a "
+                  "promise that is neither returned nor kept");
+    CHECK_MESSAGE(!client.closed(), "the socket was closed while bytes were unsent");
 }
 
-TEST_CASE("06.4 an error in the middle of the body arrives at whoever waits") {
+TEST_CASE("06.4 an error in the middle of the body rejects the promise of answer()") {
     Answering client;
     client.answer();
     testing::read_all(client.pair.theirs.fd());
@@ -97,19 +97,20 @@ TEST_CASE("06.4 an error in the middle of the body arrives at whoever waits") {
     client.turns(5);
     INFO("a client was answered with 3000000 bytes, read some of them, and left");
     CHECK_MESSAGE(client.outcome == "rejected",
-                  "whoever waits for answer() should hear of it: an error travels along the chain, "
-                  "and only along the chain");
+                  "its promise should be rejected: an error travels along the chain, and only "
+                  "along the chain");
 }
 
-TEST_CASE("06.4 an error that the caller handles is nobody else's, and the socket is closed") {
+TEST_CASE("06.4 an error that the caller handles is not reported, and the socket is closed") {
     Answering client;
-    ::shutdown(client.pair.ours.fd(), SHUT_WR);  // so writing fails, and the client is still there
+    ::shutdown(client.pair.ours.fd(), SHUT_WR);  // writing fails, but the client is still connected
     client.answer();
-    INFO("the head could not be written; whoever called answer() has handled the error");
+    INFO("the head could not be written; the caller of answer() has handled the error");
     CHECK(client.outcome == "rejected");
     CHECK_MESSAGE(client.unhandled.empty(), "\"", client.unhandled,
                   "\": the same error was reported as unhandled. finally() returns a promise, too: "
-                  "where that is dropped, its error is nobody's. Make it a link of the chain that "
-                  "you return, not a branch of it (docs/06-promises.md, Adoption and errors)");
-    CHECK_MESSAGE(client.closed(), "the socket is still open: it should be closed in any case");
+                  "if you drop it, its error reaches no handler. Make finally() part of the chain "
+                  "that you return, not a branch of it (docs/06-promises.md, Adoption and errors)");
+    CHECK_MESSAGE(client.closed(),
+                  "the socket is still open: it should be closed whatever the outcome");
 }

@@ -1,4 +1,4 @@
-// How much of the free store this test program has asked for. memory_test.cpp counts.
+// How many blocks this test program has allocated. memory_test.cpp counts them.
 #pragma once
 
 namespace allocations {

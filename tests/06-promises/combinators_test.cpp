@@ -22,7 +22,7 @@ using promises::Promise;
 using promises::Status;
 using testing::Three;
 
-/// The value or the error of a promise that is settled.
+/// Returns the value or the error of a settled promise.
 template <typename T>
 Outcome<T> ended(JobQueue& jobs, const Promise<T>& promise) {
     Outcome<T> result;
@@ -35,7 +35,7 @@ Outcome<T> ended(JobQueue& jobs, const Promise<T>& promise) {
 
 }  // namespace
 
-TEST_CASE("all: every value, in the order of the promises, when the last one is there") {
+TEST_CASE("all: every value, in the order of the promises, when the last has come") {
     Three three;
     const auto all = promises::all(three.jobs, three.promises());
     three.resolve(2, 30);
@@ -70,7 +70,7 @@ TEST_CASE("all_settled: how each one ended, in the order of the promises") {
     CHECK(outcomes[2].value == 30);
 }
 
-TEST_CASE("any: the first value, whatever fails") {
+TEST_CASE("any: the first value, whichever promises fail") {
     Three three;
     const auto any = promises::any(three.jobs, three.promises());
     three.reject(0, "no");
@@ -97,7 +97,7 @@ TEST_CASE("any: all errors, in the order of the promises, when the last one fail
     }
 }
 
-TEST_CASE("race: as the first one that is settled") {
+TEST_CASE("race: the outcome of the first promise to settle") {
     Three three;
     const auto race = promises::race(three.jobs, three.promises());
     SUBCASE("with a value") {
@@ -110,12 +110,13 @@ TEST_CASE("race: as the first one that is settled") {
         three.resolve(0, 10);
         CHECK(promises::message(ended(three.jobs, race).error) == "first");
     }
-    SUBCASE("two at once: the one that was settled first, not the one that stands first") {
+    SUBCASE(
+        "two in one run of the queue: the one that was settled first, not the first in the list") {
         three.ends[2].resolve(30);
         three.ends[0].resolve(10);
         CHECK(ended(three.jobs, race).value == 30);
     }
-    SUBCASE("two that are settled already: the one that stands first") {
+    SUBCASE("two that are settled already: the first in the list") {
         Three done;
         done.ends[2].resolve(30);
         done.ends[1].resolve(20);
@@ -123,7 +124,7 @@ TEST_CASE("race: as the first one that is settled") {
     }
 }
 
-TEST_CASE("of no promises") {
+TEST_CASE("combinators of no promises") {
     JobQueue jobs;
     const std::vector<Promise<int>> none;
     const auto all = promises::all(jobs, none);
@@ -147,7 +148,7 @@ TEST_CASE("of no promises") {
     CHECK(race.status() == Status::pending);
 }
 
-TEST_CASE("the same promise several times") {
+TEST_CASE("all: the same promise several times") {
     Three three;
     const Promise<int> one = three.ends[0].promise();
     const auto all = promises::all(three.jobs, std::vector{one, one, one});
@@ -155,7 +156,7 @@ TEST_CASE("the same promise several times") {
     CHECK(ended(three.jobs, all).value.value() == std::vector{1, 1, 1});
 }
 
-TEST_CASE("of promises without a value") {
+TEST_CASE("combinators of promises without a value") {
     JobQueue jobs;
     const Deferred<void> a(jobs);
     const Deferred<void> b(jobs);
@@ -177,7 +178,7 @@ TEST_CASE("of promises without a value") {
     CHECK(promises::all(jobs, std::vector<Promise<void>>()).status() == Status::fulfilled);
 }
 
-TEST_CASE("of values that can only be moved") {
+TEST_CASE("combinators of values that can only be moved") {
     JobQueue jobs;
     using Box = std::unique_ptr<int>;
     const auto boxes = [&] {

@@ -1,4 +1,4 @@
-// Promises of a loop, on a clock that jumps: docs/06-promises.md, section "I/O".
+// Promises of I/O, on a simulated clock: docs/06-promises.md, section "I/O".
 #include <doctest/doctest.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -61,7 +61,7 @@ struct Conversation : World {
 
 }  // namespace
 
-TEST_CASE("sleep: in the order of time, and not before") {
+TEST_CASE("sleep: in the order of their deadlines, and not before") {
     World world;
     std::vector<std::string> log;
     const auto at = [&](const char* name) {
@@ -102,7 +102,7 @@ TEST_CASE("a callback that throws leaves its jobs to the next turn") {
     CHECK(ran);
 }
 
-TEST_CASE("jobs that were made outside of the loop are run by it, and then it ends") {
+TEST_CASE("the loop runs jobs that were made outside of it, and then ends") {
     World world;
     bool ran = false;
     resolved(world.io.jobs).then([&] { ran = true; });
@@ -110,7 +110,7 @@ TEST_CASE("jobs that were made outside of the loop are run by it, and then it en
     CHECK(ran);
 }
 
-TEST_CASE("an error that nobody handles is reported by the loop, though nothing else happens") {
+TEST_CASE("an unhandled error is reported by the loop, even if nothing else happens") {
     World world;
     std::string reported;
     world.io.jobs.on_unhandled(
@@ -120,15 +120,15 @@ TEST_CASE("an error that nobody handles is reported by the loop, though nothing 
     CHECK(reported == "lost");
 }
 
-TEST_CASE("jobs that go on for ever starve neither timers nor I/O") {
+TEST_CASE("jobs that never end starve neither timers nor I/O") {
     Conversation our;
     bool stopped = false;
-    std::function<Promise<void>()> for_ever = [&]() -> Promise<void> {
+    std::function<Promise<void>()> endless = [&]() -> Promise<void> {
         if (stopped) return resolved(our.io.jobs);
-        return resolved(our.io.jobs).then([&] { return for_ever(); });
+        return resolved(our.io.jobs).then([&] { return endless(); });
     };
-    for_ever();
-    support::waiting_for("a line and a timer, beside jobs that make new jobs for ever");
+    endless();
+    support::waiting_for("a line and a timer, beside jobs that never end");
     int lines = 0;
     bool fired = false;
     our.io.loop.call_later(0ms, [&] { fired = true; });
@@ -195,7 +195,7 @@ TEST_CASE("write_all: all of it, however little is taken at a time") {
     Conversation our;
     const std::string much(3'000'000, '#');
     const Promise<void> written = our.socket.write_all(much);
-    CHECK_MESSAGE(written.status() == Status::pending, "nobody has read yet");
+    CHECK_MESSAGE(written.status() == Status::pending, "the peer has not read yet");
     std::string heard;
     std::function<void()> read_on = [&] {
         heard += testing::read_all(our.theirs());
@@ -208,7 +208,7 @@ TEST_CASE("write_all: all of it, however little is taken at a time") {
     CHECK(heard == much);
 }
 
-TEST_CASE("after a write that had to wait nobody is woken up because there is room") {
+TEST_CASE("after a write that had to wait, room in the buffer does not wake the loop") {
     Conversation our;
     const std::string much(3'000'000, '#');
     bool written = false;
@@ -226,7 +226,7 @@ TEST_CASE("after a write that had to wait nobody is woken up because there is ro
     CHECK(our.time() == 20ms);
 }
 
-TEST_CASE("what comes while nobody reads is kept for the next read, and wakes nobody up") {
+TEST_CASE("bytes that come while no read is under way are kept, and do not wake the loop again") {
     Conversation our;
     testing::write_all(our.theirs(), "early");
     int turns = 0;
@@ -255,7 +255,7 @@ TEST_CASE("one read and one write at a time") {
     CHECK_THROWS_AS(our.socket.write_all(much), std::logic_error);
 }
 
-TEST_CASE("close() stops what is under way: handlers are destroyed, and the loop has an end") {
+TEST_CASE("close() stops the operations: handlers are destroyed, and the loop ends") {
     Conversation our;
     const auto token = std::make_shared<int>(0);
     const Promise<void> reading = our.socket.read_some(our.buffer).then([token](std::size_t) {});
@@ -266,7 +266,7 @@ TEST_CASE("close() stops what is under way: handlers are destroyed, and the loop
     CHECK(our.io.waiting == 0);
 }
 
-TEST_CASE("after close() everything is rejected, and nothing waits") {
+TEST_CASE("after close() every operation is rejected at once") {
     Conversation world;
     world.socket.close();
     int rejected = 0;
@@ -293,7 +293,7 @@ TEST_CASE("a socket may be closed and destroyed by its own handler") {
     CHECK(testing::at_end(pair.theirs.fd()));
 }
 
-TEST_CASE("accept: one client after the other, and none is lost in between") {
+TEST_CASE("accept: one client after another, and none is lost in between") {
     World world;
     common::Listener listener(0, common::Listener::Mode::non_blocking);
     std::optional<Acceptor> acceptor(std::in_place, world.io, listener);
@@ -312,7 +312,7 @@ TEST_CASE("accept: one client after the other, and none is lost in between") {
     acceptor->accept()
         .then(count)
         .then([&] {
-            // For a while nobody accepts; the clients wait.
+            // No accept() is under way for a while; the clients wait.
             return sleep(world.io, 10ms).then([&] { return acceptor->accept(); }).then(count);
         })
         .then([&] { return acceptor->accept(); })
@@ -336,7 +336,7 @@ TEST_CASE("a race does not stop the loser") {
     CHECK_MESSAGE(world.time() == 5000ms, "the loop could not end before the loser woke up");
 }
 
-TEST_CASE("the owner of an alarm can stop it") {
+TEST_CASE("the owner of a Timer can stop it") {
     World world;
     Timer timer(world.io);
     bool rang = false;
@@ -350,7 +350,7 @@ TEST_CASE("the owner of an alarm can stop it") {
     CHECK_MESSAGE(rang, "it can be set again");
 }
 
-TEST_CASE("a conversation as a chain: each line costs a few blocks, all of them given back") {
+TEST_CASE("a conversation as a chain: each line costs a few blocks, and all are freed") {
     Conversation our;
     const Promise<void> end = our.echo();
     long before = 0;
@@ -383,7 +383,7 @@ TEST_CASE("a conversation as a chain: each line costs a few blocks, all of them 
     CHECK(our.io.waiting == 0);
 }
 
-TEST_CASE("a world that ends in the middle of everything leaves nothing behind") {
+TEST_CASE("a loop that is destroyed in the middle of everything leaves nothing behind") {
     const auto token = std::make_shared<int>(0);
     {
         Conversation our;

@@ -1,6 +1,5 @@
 // Long chains need neither memory nor stack: docs/06-promises.md, "Adoption and errors".
-//
-// Nothing here is measured in seconds: allocations are counted, the stack is measured by addresses.
+// Nothing is measured in seconds: allocations are counted, the stack is measured by addresses.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -75,7 +74,7 @@ constexpr int million = 1'000'000;
 #endif
 constexpr std::size_t some_frames = 16UL * 1024;  // of stack; so many calls take far more
 
-/// How far apart the lowest and the highest address are that it was shown.
+/// Records how far apart the lowest and the highest stack address are that it has seen.
 class Stack {
 public:
     [[gnu::noinline]] void look() {
@@ -116,7 +115,7 @@ public:
         });
     }
 
-    /// The loop: lets the read that is under way end, and so on. Returns the most blocks alive.
+    /// The loop: ends the read that is under way, again and again. Returns the most blocks alive.
     long run() {
         while (reading_) {
             const Deferred<int> reading = *reading_;
@@ -137,7 +136,8 @@ private:
     std::optional<Deferred<int>> reading_;
 };
 
-/// The most blocks that were alive in a conversation of so many lines, beyond those before it.
+/// Returns the most blocks that were alive during a conversation of `rounds` lines, beyond those
+/// before it.
 long blocks_alive(long rounds, bool keep_the_promise) {
     const long before = allocations::alive();
     JobQueue jobs;
@@ -161,14 +161,14 @@ TEST_CASE("a conversation of a million lines uses no more memory than one of ten
     }
 }
 
-TEST_CASE("a conversation gives back everything") {
+TEST_CASE("a conversation frees everything") {
     const long before = allocations::alive();
     blocks_alive(1000, true);
     const long left = allocations::alive() - before;
     CHECK(left == 0);
 }
 
-TEST_CASE("adopting one promise again and again does not collect anything") {
+TEST_CASE("adopting one promise again and again accumulates nothing") {
     JobQueue jobs;
     const Deferred<void> never(jobs);
     const auto adopt = [&] { resolved(jobs).then([&] { return never.promise(); }); };
@@ -229,7 +229,7 @@ TEST_CASE("a chain of a million then()s is destroyed without a deeper stack") {
                 last = last.then([looking = std::make_shared<LooksWhenDestroyed>(&stack)] {});
             }
             if (begun) first->resolve();
-            first.reset();  // nobody can settle it any more
+            first.reset();  // it can no longer be settled
             if (begun) jobs.run(10);
         }
         const long left = allocations::alive() - before;
@@ -240,7 +240,9 @@ TEST_CASE("a chain of a million then()s is destroyed without a deeper stack") {
     }
 }
 
-TEST_CASE("a million promises, each resolved with the next, settle and go without a deeper stack") {
+TEST_CASE(
+    "a million promises, each resolved with the next, settle and are freed without a deeper "
+    "stack") {
     for (const bool forwards : {true, false}) {
         CAPTURE(forwards);
         JobQueue jobs;
@@ -292,5 +294,5 @@ TEST_CASE("what a then() costs: two blocks, one for the handler and one for the 
     jobs.run();
     const long run = allocations::made() - before - registered;
     CHECK(registered == 2);
-    CHECK_MESSAGE(run == 0, "running a job needs no memory");
+    CHECK_MESSAGE(run == 0, "running a job allocates nothing");
 }

@@ -1,4 +1,4 @@
-// How a promise ended, in words, for tests of promises.
+// The outcome of a promise as text, for tests.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -14,14 +14,14 @@
 
 namespace testing {
 
-/// A queue that keeps quiet about errors which nobody handles: not what is tested here.
+/// A queue that does not report unhandled errors, for tests of other things.
 struct Quiet : promises::JobQueue {
     Quiet() {
         on_unhandled([](const std::exception_ptr&) {});
     }
 };
 
-/// Runs every job. Where that has no end, or a handler's exception comes out of it, the test ends.
+/// Runs every job. Fails the test if there is no end, or if a handler's exception comes out.
 inline void run(promises::JobQueue& jobs) {
     bool some_are_left = false;
     std::exception_ptr thrown;
@@ -56,8 +56,8 @@ std::string shown(const std::vector<T>& values) {
     return "[" + all + "]";
 }
 
-/// What has become of the promise when every job has run: its value, "nothing" for a Promise<void>,
-/// "error: why", or "pending".
+/// Returns the outcome of the promise after every job has run: its value, "nothing" for a
+/// Promise<void>, "error: why", or "pending".
 template <typename T>
 std::string outcome(promises::JobQueue& jobs, const promises::Promise<T>& promise) {
     const auto result = std::make_shared<std::string>("pending");
@@ -76,7 +76,7 @@ std::string outcome(promises::JobQueue& jobs, const promises::Promise<T>& promis
     return *result;
 }
 
-/// Three promises of numbers, and the other ends.
+/// Three promises of numbers, and their Deferreds.
 struct Three {
     Quiet jobs;
     std::vector<promises::Deferred<int>> ends{promises::Deferred<int>(jobs),

@@ -1,4 +1,4 @@
-// What a promise promises: docs/06-promises.md, sections "Settle and then" and "Adoption".
+// What a promise guarantees: docs/06-promises.md, "Settle and then" and "Adoption and errors".
 #include <doctest/doctest.h>
 
 #include <exception>
@@ -63,7 +63,7 @@ TEST_CASE("a promise is settled once: later calls change nothing") {
     CHECK_MESSAGE(calls == 1, "a handler is called once, however often resolve() is");
 }
 
-TEST_CASE("a promise that has adopted another one cannot be settled by its own Deferred any more") {
+TEST_CASE("a promise that has adopted another one can no longer be settled by its own Deferred") {
     JobQueue jobs;
     const Deferred<int> outer(jobs);
     const Deferred<int> inner(jobs);
@@ -88,7 +88,7 @@ TEST_CASE("handlers run neither inside resolve() nor inside then()") {
     CHECK(log == Log{"after resolve", "after then", "first", "second"});
 }
 
-TEST_CASE("the same for errors, and for a promise that is adopted") {
+TEST_CASE("handlers of errors and of adopted promises run from the queue, too") {
     JobQueue jobs;
     Log log;
     const Deferred<int> deferred(jobs);
@@ -152,7 +152,7 @@ TEST_CASE("what a handler registers runs after what is queued already") {
     CHECK(log == Log{"one", "end of one", "two", "registered by one"});
 }
 
-TEST_CASE("then() is a promise of what the handler returns") {
+TEST_CASE("then() returns a promise of what the handler returns") {
     JobQueue jobs;
     const Promise<int> one = resolved(jobs, 1);
     SUBCASE("a value") {
@@ -185,7 +185,7 @@ TEST_CASE("then() is a promise of what the handler returns") {
     }
 }
 
-TEST_CASE("an error travels along the chain to the first one who handles it") {
+TEST_CASE("an error travels along the chain to the first handler for errors") {
     JobQueue jobs;
     Log log;
     const Promise<int> end = resolved(jobs, 1)
@@ -207,7 +207,7 @@ TEST_CASE("an error travels along the chain to the first one who handles it") {
     CHECK(log == Log{"here"});
 }
 
-TEST_CASE("then(on_value, on_error): one of the two, and never for each other") {
+TEST_CASE("then(on_value, on_error): one of the two runs, never both") {
     JobQueue jobs;
     Log log;
     const auto on_error = [&](const std::exception_ptr& error) { log.push_back(text(error)); };
@@ -235,7 +235,7 @@ TEST_CASE("an error handler may throw, or return a promise") {
     CHECK(outcome(jobs, better) == "3");
 }
 
-TEST_CASE("whatever was thrown arrives") {
+TEST_CASE("any type can be thrown, and arrives") {
     JobQueue jobs;
     const auto thrown = [&](auto value) {
         // NOLINTNEXTLINE(misc-throw-by-value-catch-by-reference,cert-err09-cpp,cert-err61-cpp)
@@ -257,7 +257,7 @@ TEST_CASE("whatever was thrown arrives") {
     CHECK(number == 42);
 }
 
-TEST_CASE("finally() runs in any case and changes nothing") {
+TEST_CASE("finally() runs whatever the outcome, and does not change it") {
     JobQueue jobs;
     int cleaned = 0;
     const auto clean = [&] { ++cleaned; };
@@ -390,7 +390,7 @@ struct Foreign {
 
 }  // namespace
 
-TEST_CASE("anything with then() can be adopted, and is believed once") {
+TEST_CASE("anything with then() can be adopted, and its first callback counts") {
     JobQueue jobs;
     int asked = 0;
     const Promise<int> real = resolved(jobs, 5);
@@ -408,10 +408,10 @@ TEST_CASE("anything with then() can be adopted, and is believed once") {
     const Deferred<int> settled(jobs);
     settled.resolve(3);
     settled.resolve(Foreign{Foreign::Manner::value, &asked});
-    CHECK_MESSAGE(asked == 6, "who is settled already has nothing to ask a thenable");
+    CHECK_MESSAGE(asked == 6, "a settled promise does not call the then() of a thenable");
 }
 
-TEST_CASE("a promise of another type is adopted too where its value can be converted") {
+TEST_CASE("a promise of another type is adopted, too, if its value can be converted") {
     JobQueue jobs;
     const Deferred<std::string> deferred(jobs);
     deferred.resolve(resolved(jobs, "text"));
@@ -454,7 +454,7 @@ TEST_CASE("values that can only be moved travel along a chain") {
     CHECK(seen == 2);
 }
 
-TEST_CASE("consuming a promise takes nothing away from those who still look at it") {
+TEST_CASE("consuming a promise takes nothing away from its other handlers") {
     JobQueue jobs;
     const Deferred<std::string> deferred(jobs);
     Promise<std::string> promise = deferred.promise();
@@ -512,7 +512,7 @@ TEST_CASE("a value that throws while it is copied rejects; nothing leaves the jo
     CHECK(seen == "cannot be copied today");
 }
 
-TEST_CASE("handlers may settle, drop and make promises, also the one that they belong to") {
+TEST_CASE("handlers may settle, drop and make promises, including their own") {
     JobQueue jobs;
     Log log;
     std::optional<Promise<void>> mine;
@@ -531,14 +531,15 @@ TEST_CASE("handlers may settle, drop and make promises, also the one that they b
     CHECK(log == Log{"mine", "other 1", "new"});
 }
 
-TEST_CASE("a Deferred that goes without a word leaves its promise pending and frees the chain") {
+TEST_CASE("a Deferred that is destroyed unsettled leaves its promise pending and frees the chain") {
     JobQueue jobs;
     const auto token = std::make_shared<int>(0);
     std::optional<Deferred<void>> deferred(std::in_place, jobs);
     deferred->promise().then([token] {}).finally([token] {});
     CHECK(token.use_count() == 3);
     deferred.reset();
-    CHECK_MESSAGE(token.use_count() == 1, "nobody can settle it: its handlers are of no use");
+    CHECK_MESSAGE(token.use_count() == 1,
+                  "it can no longer be settled, so its handlers are destroyed");
     std::optional<Promise<void>> kept;
     {
         const Deferred<void> short_lived(jobs);
@@ -557,7 +558,7 @@ TEST_CASE("a handler is destroyed when it has run, although its promise lives on
     CHECK(token.use_count() == 1);
 }
 
-TEST_CASE("run() stops at its budget, and says whether something is left") {
+TEST_CASE("run() stops at its budget, and returns whether jobs are left") {
     JobQueue jobs;
     int ran = 0;
     for (int i = 0; i < 5; ++i) resolved(jobs).then([&] { ++ran; });
@@ -567,7 +568,7 @@ TEST_CASE("run() stops at its budget, and says whether something is left") {
     CHECK(ran == 5);
 }
 
-TEST_CASE("the queue tells when there is work again, once for each time") {
+TEST_CASE("the queue calls wake_up once, each time that it was empty and gets a job") {
     JobQueue jobs;
     int woken = 0;
     jobs.on_work([&] { ++woken; });

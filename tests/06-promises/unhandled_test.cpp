@@ -1,4 +1,4 @@
-// Errors that nobody handles are reported, once: docs/06-promises.md, "Adoption and errors".
+// Unhandled errors are reported once: docs/06-promises.md, "Adoption and errors".
 #include <doctest/doctest.h>
 
 #include <exception>
@@ -18,7 +18,7 @@ using promises::Promise;
 using promises::rejected;
 using promises::resolved;
 
-/// A queue that writes down what nobody handled.
+/// A queue that records unhandled errors.
 struct Observed : JobQueue {
     Observed() {
         on_unhandled([this](const std::exception_ptr& error) {
@@ -38,7 +38,7 @@ std::runtime_error error(const char* words = "lost") {
 
 }  // namespace
 
-TEST_CASE("an error that nobody handles is reported, when the queue is empty and once") {
+TEST_CASE("an unhandled error is reported once, when the queue is empty") {
     Observed jobs;
     SUBCASE("the promise is dropped") {
         rejected<void>(jobs, error());
@@ -46,10 +46,10 @@ TEST_CASE("an error that nobody handles is reported, when the queue is empty and
     SUBCASE("a handler throws") {
         resolved(jobs).then([] { throw std::runtime_error("lost"); });
     }
-    SUBCASE("handlers for the value handle no error") {
+    SUBCASE("handlers for values do not handle errors") {
         rejected<void>(jobs, error()).then([] {}).then([] {}).finally([] {});
     }
-    SUBCASE("what was thrown is no std::exception") {
+    SUBCASE("what was thrown is not a std::exception") {
         resolved(jobs).then([] { throw std::string("lost"); });
     }
     SUBCASE("it was rejected by adoption") {
@@ -64,7 +64,7 @@ TEST_CASE("an error that nobody handles is reported, when the queue is empty and
     CHECK(jobs.reports == Reports{"lost"});
 }
 
-TEST_CASE("an error that somebody handles is not reported") {
+TEST_CASE("an error that reaches a handler is not reported") {
     Observed jobs;
     SUBCASE("later, but before the queue is empty") {
         const Promise<void> promise = rejected<void>(jobs, error());
@@ -73,7 +73,7 @@ TEST_CASE("an error that somebody handles is not reported") {
     SUBCASE("at the end of a chain") {
         rejected<void>(jobs, error()).then([] {}).finally([] {}).catch_error(ignore);
     }
-    SUBCASE("by the one who adopted it") {
+    SUBCASE("by a handler of the promise that adopted it") {
         const Deferred<void> outer(jobs);
         outer.promise().catch_error(ignore);
         outer.resolve(rejected<void>(jobs, error()));
@@ -87,7 +87,7 @@ TEST_CASE("an error that somebody handles is not reported") {
     CHECK(jobs.reports.empty());
 }
 
-TEST_CASE("the derived promise takes the duty over: one report, for the last one") {
+TEST_CASE("the promise of then() has the debt now: one report, for the last one") {
     Observed jobs;
     rejected<void>(jobs, error("first")).catch_error([](const std::exception_ptr&) {
         throw std::runtime_error("second");
@@ -96,16 +96,16 @@ TEST_CASE("the derived promise takes the duty over: one report, for the last one
     CHECK(jobs.reports == Reports{"second"});
 }
 
-TEST_CASE("each branch has the duty for itself") {
+TEST_CASE("each branch has its own debt") {
     Observed jobs;
     const Promise<void> promise = rejected<void>(jobs, error());
     promise.catch_error(ignore);
-    promise.then([] {});  // this one's own promise is rejected, and nobody looks at it
+    promise.then([] {});  // the promise of this then() is rejected, and has no handler
     jobs.run();
     CHECK(jobs.reports == Reports{"lost"});
 }
 
-TEST_CASE("a promise that adopts a handled one still has its own duty") {
+TEST_CASE("a promise that adopts a handled one still has its own debt") {
     Observed jobs;
     const Deferred<void> inner(jobs);
     inner.promise().catch_error(ignore);
@@ -119,7 +119,7 @@ TEST_CASE("a promise that adopts a handled one still has its own duty") {
         jobs.run();
         outer.resolve(inner.promise());
     }
-    SUBCASE("although another one that adopted it is handled") {
+    SUBCASE("although another promise that adopted it is handled") {
         const Deferred<void> handled(jobs);
         handled.promise().catch_error(ignore);
         outer.resolve(inner.promise());
@@ -130,7 +130,7 @@ TEST_CASE("a promise that adopts a handled one still has its own duty") {
     CHECK(jobs.reports == Reports{"lost"});
 }
 
-TEST_CASE("who handles an error after the report takes no duty from anybody else") {
+TEST_CASE("a handler that comes after the report pays no other debt") {
     Observed jobs;
     const Deferred<void> inner(jobs);
     inner.reject(error());
@@ -142,10 +142,10 @@ TEST_CASE("who handles an error after the report takes no duty from anybody else
     jobs.run();
     const Reports both{"lost", "lost"};
     CHECK_MESSAGE(jobs.reports == both,
-                  "nobody waits for the outer promise: its error should be reported as well");
+                  "the outer promise has no handler: its error should be reported as well");
 }
 
-TEST_CASE("the losers of a race are handled, by the race") {
+TEST_CASE("the race handles the errors of its losers") {
     Observed jobs;
     const Deferred<int> winner(jobs);
     const Deferred<int> loser(jobs);
@@ -164,7 +164,7 @@ TEST_CASE("a promise resolved with itself is reported like any other error") {
     CHECK(jobs.reports == Reports{"a promise was resolved with itself: it would wait forever"});
 }
 
-TEST_CASE("rejecting wakes up whoever runs the queue: the report must not wait for other work") {
+TEST_CASE("rejecting calls wake_up: the report must not wait for other work") {
     Observed jobs;
     int woken = 0;
     jobs.on_work([&] { ++woken; });

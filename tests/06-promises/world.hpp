@@ -1,4 +1,4 @@
-// A loop on which waiting costs no time, for tests of promises and time.
+// A loop with a simulated clock, for tests of promises and time.
 #pragma once
 
 #include <chrono>
@@ -8,7 +8,7 @@
 
 namespace testing {
 
-/// The loop, its clock, and how late it is there.
+/// The loop, its clock, and the time since the start.
 struct World {
     callbacks::SimulatedClock clock;
     callbacks::TimePoint start = clock.now();

@@ -1,11 +1,11 @@
 // Chapter 06's Promise for Node.js, so that the suite of Promises/A+ can be run against it.
 //
-// What a JavaScript value is must be found out at run time, and that is what this bridge does:
-// whether it is one of our promises, a foreign thenable or a plain value. Everything else (when
-// handlers run and in which order, what adoption does, that a thenable is believed once) is
+// The type of a JavaScript value is known only at run time, and this bridge finds it out: one of
+// our promises, a foreign thenable or a plain value. Everything else (when handlers run and in
+// which order, what adoption does, that a thenable's first callback counts) is
 // chapters/06-promises as it stands.
 //
-// Written in Node-API's C functions (node_api.h): nothing but Node's own headers is needed.
+// It uses Node-API's C functions (node_api.h) and needs nothing but Node's own headers.
 #include <node_api.h>
 
 #include <cstddef>
@@ -32,11 +32,11 @@ napi_value undefined() {
     return value;
 }
 
-/// A JavaScript value that is not collected for as long as a copy of this exists.
+/// A JavaScript value. It is not garbage-collected while a copy of this exists.
 class Value {
 public:
     explicit Value(napi_value value) : box_(new napi_ref, free_box) {
-        napi_value box = nullptr;  // a reference can only be to an object, so it stands in one
+        napi_value box = nullptr;  // a reference must be to an object, so the value is put into one
         napi_create_object(env, &box);
         napi_set_element(env, box, 0, value);
         napi_create_reference(env, box, 1, box_.get());
@@ -59,12 +59,12 @@ private:
     std::shared_ptr<napi_ref> box_;
 };
 
-/// What JavaScript threw, as a C++ exception.
+/// A C++ exception that carries what JavaScript threw.
 struct Thrown {
     Value value;
 };
 
-/// Node-API reports what JavaScript threw by a status: throws it.
+/// Throws what JavaScript threw, which Node-API reports as a status.
 void check(napi_status status) {
     if (status == napi_ok) return;
     napi_value error = undefined();
@@ -200,7 +200,7 @@ void resolve(const Deferred<Value>& deferred, napi_value x) {
     }
 }
 
-/// A promise of what the JavaScript function returns.
+/// Returns a promise of what the JavaScript function returns.
 Promise<Value> call(const Value& function, napi_value argument) {
     napi_value result = nullptr;
     check(napi_call_function(env, undefined(), function.get(), 1, &argument, &result));
@@ -211,7 +211,7 @@ Promise<Value> call(const Value& function, napi_value argument) {
 
 // --- What JavaScript sees -----------------------------------------------------------------------
 
-/// promise.then(onFulfilled, onRejected). What is not a function is as good as not there.
+/// promise.then(onFulfilled, onRejected). An argument that is not a function is ignored.
 napi_value then(napi_env /*env*/, napi_callback_info info) {
     std::size_t count = 2;
     napi_value handlers[] = {undefined(), undefined()};
@@ -252,8 +252,8 @@ napi_value run_jobs(napi_env /*env*/, napi_callback_info /*info*/) {
     return undefined();
 }
 
-/// Node's event loop runs our jobs: setImmediate(run_jobs), whenever there is something to do.
-/// By then the stack of whoever called resolve() or then() is empty.
+/// Node's event loop runs our jobs: setImmediate(run_jobs), whenever the queue gets work.
+/// By then the code that called resolve() or then() has returned.
 void run_jobs_soon() {
     napi_value global = nullptr;
     napi_value set_immediate = nullptr;

@@ -1,4 +1,4 @@
-// A chain of promises on chapter 05's loop, recorded: who is settled when, and whose handler runs.
+// A chain of promises on chapter 05's loop, recorded: what is settled when, and which handler runs.
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -42,7 +42,7 @@ public:
             if (watching_) watched.push_back({"ann's socket", server_fd_});
             recorder_.begin("kernel", "epoll_wait()", record::kernels_answer(watched, next));
             recorder_.end_step();
-            nobody_was_ready_ = watched.empty() || !watched.front().is_ready();
+            nothing_was_ready_ = watched.empty() || !watched.front().is_ready();
         };
     }
 
@@ -55,7 +55,8 @@ public:
         promises::Socket socket(io_, Descriptor(ends[0]));
         std::array<char, 100> buffer;
 
-        recorder_.begin("start", "the program", "It builds a chain of promises. Nothing has run.");
+        recorder_.begin("start", "the program",
+                        "It builds a chain of promises. No handler has run.");
         watching_ = true;
         const auto read = named("read", socket.read_some(buffer));
         const auto replied = then("reply", "replied", read, [&](std::size_t count) {
@@ -94,7 +95,8 @@ public:
         });
         io_.loop.run();
         recorder_.next_turn();
-        recorder_.begin("end", "run() returns", "Every promise is settled, nothing is waited for.");
+        recorder_.begin("end", "run() returns",
+                        "Every promise is settled, and no operation is under way.");
         recorder_.print("Chapter 06: a chain, an adoption, and an error that travels");
     }
 
@@ -142,7 +144,7 @@ private:
         }));
     }
 
-    /// Moves the handlers whose promise is settled by now into the queue, as the promises do.
+    /// Moves the handlers of settled promises into the queue, as the promises do.
     void queue_handlers() {
         std::erase_if(handlers_, [this](const Handler& handler) {
             const bool settled = handler.source() != Status::pending;
@@ -165,17 +167,17 @@ private:
         io_.jobs.push(std::make_unique<Look>(*this));
     }
 
-    /// Where nobody was ready, the next callback is a timer's: with the timers, a turn begins.
-    void begin_callback(const std::string& who, const std::string& what) {
-        if (std::exchange(nobody_was_ready_, false)) {
+    /// If no descriptor was ready, the next callback is a timer's: a turn begins with the timers.
+    void begin_callback(const std::string& name, const std::string& what) {
+        if (std::exchange(nothing_was_ready_, false)) {
             recorder_.next_turn();
             in_timers_ = true;
         }
         // NOLINTNEXTLINE(readability-suspicious-call-argument): "what" it does is the text
-        recorder_.begin(in_timers_ ? "timers" : "readiness", who, what);
+        recorder_.begin(in_timers_ ? "timers" : "readiness", name, what);
     }
 
-    /// A job whose handler is not for this outcome only passes it on.
+    /// A job without a handler for this outcome only passes it on.
     void show_skipped_job() {
         recorder_.end_step();
         queue_handlers();
@@ -199,7 +201,7 @@ private:
         recorder_.end_step();
         queue_handlers();
         begin_callback("a callback of the loop",
-                       "It settles " + news + ". Who waits for that goes into the queue of jobs.");
+                       "It settles " + news + ". Its handler moves into the job queue.");
     }
 
     [[nodiscard]] std::vector<Panel> panels() {
@@ -229,7 +231,7 @@ private:
     std::deque<std::string> timers_;
     int server_fd_ = -1;
     bool watching_ = false;
-    bool nobody_was_ready_ = false;
+    bool nothing_was_ready_ = false;
     bool in_timers_ = false;
 };
 
