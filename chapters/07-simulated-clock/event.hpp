@@ -8,15 +8,15 @@
 
 namespace simulated {
 
-/// Something that happens once: `co_await event.wait()` waits until somebody
-/// calls `event.set()`, and does not wait after that. The loop must outlive the
-/// event.
+/// Something that happens once: `co_await event.wait()` waits until
+/// `event.set()` is called. After that it does not wait. The loop must outlive
+/// the event.
 class Event {
 public:
     explicit Event(EventLoop& loop) : loop_(loop) {}
 
-    /// It has happened: all who wait are ready, in the order in which they
-    /// came.
+    /// The event has happened: all waiting tasks become ready, in the order of
+    /// their arrival.
     void set() noexcept {
         is_set_ = true;
         while (!waiters_.empty()) loop_.schedule(waiters_.pop_front());
@@ -24,7 +24,7 @@ public:
 
     [[nodiscard]] bool is_set() const { return is_set_; }
 
-    /// The awaiter, and with it the place among those who wait.
+    /// The awaiter of wait(). While the task waits, it is in the event's queue.
     class Wait : Waiter {
     public:
         explicit Wait(Event& event) : event_(event) {}

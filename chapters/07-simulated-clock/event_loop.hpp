@@ -1,5 +1,5 @@
-// The event loop on a clock that jumps: nobody really sleeps, and every run is
-// the same.
+// The event loop on a simulated clock that jumps: no real time passes, and
+// every run is the same.
 #pragma once
 
 #include <coroutine>
@@ -18,15 +18,16 @@
 
 namespace simulated {
 
-/// Runs tasks on a simulated clock. All ready tasks run, first in, first out;
-/// when none is ready, the clock jumps to the earliest wake time, and everybody
-/// who wakes then is ready, in the order in which they went to sleep.
+/// Runs tasks on a simulated clock. All ready tasks run, first in, first out.
+/// When none is ready, the clock jumps to the earliest wake time, and every
+/// task that wakes then becomes ready, in the order in which they went to
+/// sleep.
 ///
-/// The loop must outlive everything that waits in it. One thread only.
+/// The loop must outlive everything that waits in it. For one thread only.
 class EventLoop {
 public:
-    /// What to do with an exception that left a task which nobody awaits. Must
-    /// not throw.
+    /// Called with the exception that left a task added by add_task(). Must not
+    /// throw.
     using ErrorHandler =
         std::function<void(const std::string& task, std::exception_ptr error)>;
 
@@ -36,14 +37,14 @@ public:
     EventLoop(const EventLoop&) = delete;
     EventLoop& operator=(const EventLoop&) = delete;
 
-    /// Destroys the tasks that are not finished, wherever they wait.
+    /// Destroys the unfinished tasks, wherever they wait.
     ~EventLoop() {
         while (!tasks_.empty()) tasks_.front().coroutine.destroy();
     }
 
-    /// Takes over `task` and makes it ready, behind all that are ready now.
-    /// Nobody awaits it: an exception that leaves it goes to the error handler,
-    /// with `name`, and ends only this task.
+    /// Takes `task` over and puts it behind all tasks that are ready now. If an
+    /// exception leaves it, the error handler gets the exception and `name`,
+    /// and the other tasks go on.
     void add_task(std::string name, Task<> task) {
         DetachedTask::promise_type& added =
             run_detached(std::move(task)).promise;
@@ -53,9 +54,9 @@ public:
         ready_tasks_.push_back(added.start);
     }
 
-    /// Runs until all tasks are finished. Throws Deadlock when some are left
-    /// that nobody can wake: they are still there then, and can be woken (by
-    /// Event::set) before another run().
+    /// Runs until all tasks have finished. Throws Deadlock if unfinished tasks
+    /// are left that nothing can wake. They stay in the loop: after an
+    /// Event::set() from outside, run() may be called again.
     void run() {
         while (true) {
             while (!ready_tasks_.empty())
@@ -65,31 +66,31 @@ public:
         if (!tasks_.empty()) throw_deadlock();
     }
 
-    /// What the clock shows: 0 at first.
+    /// Returns the time on the simulated clock, which starts at 0.
     [[nodiscard]] Time current_time() const { return sleeping_tasks_.now(); }
 
     class Sleep;
 
-    /// `co_await loop.async_sleep(delay)` goes on `delay` ticks later. With 0
-    /// it goes on at the same time, when all that are ready have run. Throws
-    /// std::invalid_argument for a negative delay; the `co_await` throws
-    /// std::overflow_error where the clock does not go that far.
+    /// `co_await loop.async_sleep(delay)` resumes `delay` ticks later. With a
+    /// delay of 0 it resumes at the same time, after all tasks that are ready
+    /// now have run. Throws std::invalid_argument if `delay` is negative. The
+    /// `co_await` throws std::overflow_error if the clock cannot go that far.
     Sleep async_sleep(Time delay);
 
-    /// For awaiters: `waiter`, which stands in no queue, goes on behind all
-    /// that are ready now.
+    /// For awaiters: puts `waiter`, which must not be in a queue, behind all
+    /// tasks that are ready now.
     void schedule(Waiter& waiter) noexcept { ready_tasks_.push_back(waiter); }
 
 private:
-    /// The coroutine around each added task. Nobody owns or awaits it: at its
-    /// end it frees its frame itself (final_suspend does not suspend), and with
-    /// the frame its places in the queues.
+    /// The coroutine around a task that was added to the loop. No coroutine
+    /// awaits it, and no object owns its frame: it frees itself at its end,
+    /// because final_suspend does not suspend.
     struct DetachedTask {
-        // The Waiter: its place in tasks_
+        // The promise is the Waiter in tasks_.
         struct promise_type : Waiter, PooledFrame {
             EventLoop* loop = nullptr;
             std::string name;
-            // Its place in ready_tasks_ until it starts
+            // In ready_tasks_ until the task starts.
             Waiter start;
 
             promise_type() {
@@ -98,8 +99,7 @@ private:
             }
 
             DetachedTask get_return_object() { return {*this}; }
-            // NOLINTBEGIN(readability-convert-member-functions-to-static): so
-            // that all look alike
+            // NOLINTBEGIN(readability-convert-member-functions-to-static)
             [[nodiscard]] std::suspend_always initial_suspend() const noexcept {
                 return {};
             }
@@ -126,14 +126,14 @@ private:
 
     ErrorHandler on_error_;
     WaitList ready_tasks_;
-    // And the clock
+    // It keeps the clock, too.
     SleepQueue sleeping_tasks_;
-    // Those that were added and are not finished
+    // Added and not finished.
     WaitList tasks_;
 };
 
-/// The awaiter of async_sleep: it puts the coroutine that awaits it to sleep,
-/// and is its place among the sleepers.
+/// The awaiter of async_sleep(). While the coroutine sleeps, it is the
+/// coroutine's entry in sleeping_tasks_.
 class [[nodiscard]] EventLoop::Sleep : public std::suspend_always, Sleeper {
 public:
     Sleep(EventLoop& loop, Time delay) : loop_(loop), delay_(delay) {}

@@ -1,4 +1,4 @@
-// Where the frames of coroutines come from.
+// The memory of coroutine frames.
 #pragma once
 
 #include <array>
@@ -8,17 +8,18 @@
 
 namespace simulated {
 
-/// A coroutine's frame comes from the heap by default: one allocation for each
-/// call. Most calls need a frame of a size that was given back a moment ago, so
-/// the pool keeps those in a list for each size, and taking one is reading a
-/// pointer. What it holds is at most what was once in use at the same time; it
-/// goes back to the system with the process.
+/// Keeps freed coroutine frames for later calls.
 ///
-/// There is one pool and no lock: coroutines that use it are created and
-/// destroyed by one thread.
+/// By default, every call of a coroutine allocates its frame on the heap. Most
+/// calls need a frame of a size that was freed a moment ago, so the pool keeps
+/// freed frames in one list per size, and taking one reads a pointer. The pool
+/// holds no more than was once in use at the same time, until the process ends.
+///
+/// There is one pool and no lock: all coroutines that use it must be created
+/// and destroyed by the same thread.
 class FramePool {
 public:
-    /// Room for a frame of `size` bytes. Throws std::bad_alloc.
+    /// Returns memory for a frame of `size` bytes. Throws std::bad_alloc.
     static void* take(std::size_t size) {
         if (!keeps(size)) return ::operator new(size);
         FreeFrame*& first = first_[list_of(size)];
@@ -26,7 +27,7 @@ public:
         return std::exchange(first, first->next);
     }
 
-    /// Takes a frame back; `size` as it was for take().
+    /// Takes a frame back. `size` is the one that was passed to take().
     static void give_back(void* frame, std::size_t size) noexcept {
         if (!keeps(size)) {
             ::operator delete(frame);
@@ -41,9 +42,9 @@ private:
         FreeFrame* next;
     };
 
-    // Sizes are rounded up to a multiple of this
+    // Sizes are rounded up to a multiple of this.
     static constexpr std::size_t step = 32;
-    // So frames of up to 1 KiB are kept
+    // So frames of up to 1 KiB are kept.
     static constexpr std::size_t lists = 32;
 
     static std::size_t list_of(std::size_t size) { return (size - 1) / step; }
@@ -56,8 +57,8 @@ private:
     static constexpr bool pooling = true;
 #endif
 
-    /// AddressSanitizer finds out who uses a frame that is gone, but only if it
-    /// really is gone.
+    // With AddressSanitizer nothing is kept: it reports the use of a destroyed
+    // frame only if the frame's memory was really freed.
     static bool keeps(std::size_t size) {
         return pooling && size <= step * lists;
     }
@@ -65,8 +66,8 @@ private:
     static inline std::array<FreeFrame*, lists> first_{};
 };
 
-/// A promise_type that derives from this has its coroutine's frame in the pool:
-/// the compiler looks for operator new in the promise_type.
+/// A base class for promises: it puts the coroutine's frame into the pool. The
+/// compiler allocates a frame with the operator new of its promise_type.
 struct PooledFrame {
     static void* operator new(std::size_t size) {
         return FramePool::take(size);

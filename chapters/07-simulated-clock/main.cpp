@@ -1,7 +1,7 @@
-// Chapter 07: a coroutine is a function that can stop in the middle.
+// Chapter 07: a coroutine is a function that can suspend itself.
 //
-// Tasks that sleep on a clock that jumps: no kernel, no real time, and every
-// run prints the same.
+// Tasks sleep on a simulated clock that jumps. There is no kernel and no real
+// time, and every run prints the same.
 #include <cstddef>
 #include <cstdio>
 #include <optional>
@@ -27,7 +27,7 @@ using simulated::Timeline;
 
 enum class Show { lines, timeline, summary };
 
-/// What the tasks tell about themselves, and how it is shown.
+/// Records what the tasks do, and shows it.
 class Report {
 public:
     explicit Report(Show show) : show_(show) {}
@@ -73,7 +73,7 @@ private:
     std::size_t wake_ups_ = 0;
 };
 
-/// A task of the plan, which outlives it, as the loop and the report do.
+/// Task number `number` of the plan. All arguments must outlive it.
 Task<> run_task(EventLoop& loop, Report& report, const Plan& plan,
                 std::size_t number) {
     const PlannedTask& planned = plan[number];
@@ -109,7 +109,7 @@ int main(int argc, char** argv) {
           [&](std::string_view value) { path = std::string(value); }},
          {"--quiet", "", "print only a summary",
           [&](std::string_view) { show = Show::summary; }},
-         {"--timeline", "", "draw who runs when",
+         {"--timeline", "", "draw when each task runs",
           [&](std::string_view) { show = Show::timeline; }}},
         [&] {
             const Plan example{{"Task1", {2}}, {"Task2", {1}}};

@@ -1,4 +1,4 @@
-// Plans: which tasks there are, and how long each sleeps.
+// Plans: which tasks there are, and how long each one sleeps.
 #pragma once
 
 #include <fcntl.h>
@@ -25,13 +25,13 @@ namespace simulated {
 /// One line of a plan, "NAME: d1 d2 d3".
 struct PlannedTask {
     std::string name;
-    // None negative; their sum is a Time, too
+    // None is negative, and their sum is a Time, too.
     std::vector<Time> delays;
 };
 
 using Plan = std::vector<PlannedTask>;
 
-/// `text` as an error message shows it: on one line, and not without end.
+/// Returns `text` as an error message shows it: on one line, and shortened.
 inline std::string quoted(std::string_view text) {
     constexpr std::size_t most = 40;
     std::string shown(text.substr(0, most));
@@ -41,13 +41,13 @@ inline std::string quoted(std::string_view text) {
     return "\"" + shown + (text.size() > most ? "..." : "") + "\"";
 }
 
-/// Reads plans, and says which line makes no sense, and why.
+/// Parses plans, and reports which line is wrong and why.
 class PlanParser {
 public:
-    /// `source` is what messages call the plan: its file's name.
+    /// `source` is the plan's name in messages: its file's name.
     explicit PlanParser(std::string source) : source_(std::move(source)) {}
 
-    /// Throws std::runtime_error, "SOURCE:LINE: why".
+    /// Throws std::runtime_error with the text "SOURCE:LINE: why".
     Plan parse(std::string_view text) {
         while (!text.empty()) {
             const std::size_t end = text.find('\n');
@@ -60,7 +60,7 @@ public:
     }
 
 private:
-    // Lines may end in CR LF
+    // Lines may end in CR LF.
     static constexpr std::string_view blank = " \t\r";
 
     void parse_line(std::string_view line) {
@@ -73,7 +73,8 @@ private:
         parse_delays(line.substr(colon + 1));
     }
 
-    /// Two tasks of one name could not be told apart in the output.
+    /// Rejects a name that is taken: in the output, two tasks with one name
+    /// look the same.
     void parse_name(std::string_view name) {
         if (name.empty()) fail("there is no name before the \":\"");
         for (const char c : name) {
@@ -131,13 +132,13 @@ private:
     std::string source_;
     int line_ = 0;
     Plan plan_;
-    // By name, where that task stands
+    // The line of each name.
     std::unordered_map<std::string, int> lines_;
 };
 
 /// Reads the plan in the file `path`; "-" is the standard input. Throws
-/// std::system_error where it cannot be read, std::runtime_error where it makes
-/// no sense.
+/// std::system_error if it cannot be read, std::runtime_error if a line is
+/// wrong.
 inline Plan read_plan(const std::string& path) {
     const bool is_stdin = path == "-";
     const std::string what =
@@ -152,7 +153,7 @@ inline Plan read_plan(const std::string& path) {
         const ssize_t count = ::read(file.fd(), buffer.data(), buffer.size());
         if (count == 0)
             return PlanParser(is_stdin ? "stdin" : path).parse(text);
-        // A signal came first: nothing was read
+        // A signal arrived before any data: read again.
         if (count < 0 && errno == EINTR) continue;
         if (count < 0) common::throw_errno(what);
         text.append(buffer.data(), static_cast<std::size_t>(count));

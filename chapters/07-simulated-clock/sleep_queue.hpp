@@ -1,4 +1,4 @@
-// The clock, and who sleeps until when.
+// The simulated clock and the coroutines that sleep by it.
 #pragma once
 
 #include <algorithm>
@@ -16,36 +16,38 @@ namespace simulated {
 /// stands for is up to the simulation.
 using Time = std::int64_t;
 
-/// A waiter that sleeps. The slot is its place in the SleepQueue.
+/// A waiter that can sleep. `slot` is its index in the SleepQueue.
 struct Sleeper : Waiter {
     static constexpr std::size_t awake = SIZE_MAX;
     std::size_t slot = awake;
 };
 
-/// A simulated clock and those who sleep by it. The clock never goes back, and
-/// that allows something simpler and faster than a binary heap: a radix heap
-/// (Ahuja, Mehlhorn, Orlin, Tarjan, 1990).
+/// A simulated clock and its sleepers, by wake time.
 ///
-/// Compare a wake time with the clock, bit by bit: the highest bit in which
-/// they differ tells the bucket. Bucket 0 is "now", and everybody in a lower
-/// bucket wakes before anybody in a higher one. When the lower ones are empty,
-/// the first bucket that is not is dealt out anew: its earliest time becomes
-/// the clock, and all the others differ from that in a lower bit than before.
-/// So nobody is dealt out more often than a time has bits, however many sleep;
-/// and those who wake at the same time are always in one bucket, in the order
-/// in which they came.
+/// A std::map from wake time to sleepers would do. As the clock never goes
+/// back, a radix heap does it faster (Ahuja, Mehlhorn, Orlin, Tarjan, 1990). A
+/// wake time goes into the bucket numbered by the highest bit in which it
+/// differs from the current time. Bucket 0 holds "now", and every entry in a
+/// lower bucket is due before any entry in a higher one.
+///
+/// When the lower buckets are empty, the first one that is not is
+/// redistributed: its earliest time becomes the current time, and the other
+/// entries differ from that in a lower bit than before. So an entry moves at
+/// most once for each bit of a Time, however many sleepers there are. Entries
+/// with the same wake time are always in the same bucket, in the order of their
+/// arrival.
 class SleepQueue {
 public:
-    /// What the clock shows: 0 at first.
+    /// Returns the time on the clock, which starts at 0.
     [[nodiscard]] Time now() const { return now_; }
 
-    /// Lets `sleeper`, which is not owned, sleep until `wake_at` (not before
-    /// now()). It must be taken out before it is destroyed. Throws
+    /// Adds `sleeper` until `wake_at`, which must not be before now(). It is
+    /// not owned, and must be removed before it is destroyed. Throws
     /// std::bad_alloc.
     void push(Sleeper& sleeper, Time wake_at) {
         if (free_slots_.empty()) {
             sleepers_.push_back(nullptr);
-            // So that giving one back cannot fail
+            // So that returning a slot cannot fail.
             free_slots_.reserve(sleepers_.capacity());
             free_slots_.push_back(sleepers_.size() - 1);
         }
@@ -56,22 +58,22 @@ public:
         sleeper.slot = slot;
     }
 
-    /// Takes out `sleeper`, which sleeps here. Its entry stays in the bucket,
-    /// as one of nobody, until there are more of these than of sleepers.
+    /// Removes `sleeper`, which is asleep here. Its entry stays in the bucket
+    /// as a tombstone. The tombstones are removed when there are too many.
     void remove(Sleeper& sleeper) noexcept {
         sleepers_[sleeper.slot] = nullptr;
         sleeper.slot = Sleeper::awake;
-        if (++removed_ > sleepers_.size() / 2) {
-            for (Bucket& bucket : buckets_) drop_removed(bucket);
+        if (++tombstones_ > sleepers_.size() / 2) {
+            for (Bucket& bucket : buckets_) drop_tombstones(bucket);
         }
     }
 
-    /// Moves the clock to the earliest wake time, and all who wake then to the
-    /// end of `ready`, first come first. Returns false, and the clock stays,
-    /// when nobody sleeps.
+    /// Moves the clock to the earliest wake time. The sleepers that are due
+    /// then go to the end of `ready`, first come, first served. Returns false,
+    /// and leaves the clock alone, if there are no sleepers.
     bool advance(WaitList& ready) {
         for (Bucket& bucket : buckets_) {
-            if (removed_ > 0) drop_removed(bucket);
+            if (tombstones_ > 0) drop_tombstones(bucket);
             if (bucket.empty()) continue;
             now_ =
                 std::ranges::min_element(bucket, {}, &Entry::wake_at)->wake_at;
@@ -79,10 +81,10 @@ public:
                 if (entry.wake_at == now_) {
                     ready.push_back(wake(entry));
                 } else {
-                    // Always into a bucket below this one
+                    // Always into a lower bucket than this one.
                     put(entry);
-                    // It wakes sooner than most: let the processor fetch it
-                    // while others run.
+                    // It is due soon: the processor can fetch it while other
+                    // tasks run.
                     __builtin_prefetch(sleepers_[entry.slot]);
                 }
             }
@@ -112,23 +114,23 @@ private:
         return sleeper;
     }
 
-    void drop_removed(Bucket& bucket) noexcept {
+    void drop_tombstones(Bucket& bucket) noexcept {
         std::erase_if(bucket, [this](const Entry& entry) {
             if (sleepers_[entry.slot] != nullptr) return false;
             free_slots_.push_back(entry.slot);
-            --removed_;
+            --tombstones_;
             return true;
         });
     }
 
     Time now_ = 0;
-    // For 0 to 63 bits: a Time is not negative
+    // One for each number of differing bits, 0 to 63: a Time is never negative.
     std::array<Bucket, 64> buckets_;
-    // By slot; nullptr: removed (a free slot's says nothing)
+    // Indexed by slot. nullptr: the entry is a tombstone. (Free slots are
+    // unspecified.)
     std::vector<Sleeper*> sleepers_;
     std::vector<std::size_t> free_slots_;
-    // Entries of nobody
-    std::size_t removed_ = 0;
+    std::size_t tombstones_ = 0;
 };
 
 }  // namespace simulated

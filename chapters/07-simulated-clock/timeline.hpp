@@ -1,4 +1,4 @@
-// A picture of who runs when.
+// A picture of when each task runs.
 #pragma once
 
 #include <algorithm>
@@ -12,26 +12,27 @@
 
 namespace simulated {
 
-/// Collects when each task ran, and draws it, 80 columns wide:
+/// Records when each task ran, and draws it, 80 columns wide:
 ///
-///     time    0                                  1 2 Task1
-///     1----------------------------------------------------------------------1
-///     Task2   1----------------------------------1
+///     time   0                                                               2
+///     Task1  1---------------------------------------------------------------1
+///     Task2  1-------------------------------1
 ///
-/// A figure is how often the task ran in that column (+: more than nine times),
-/// a dash is sleep.
+/// A digit is how often the task ran in that column (+: more than nine times).
+/// A dash means that the task slept.
 class Timeline {
 public:
-    // Who wants to see more needs another picture
+    // More rows than this are only counted.
     static constexpr std::size_t most_rows = 40;
 
-    /// Adds a task, which gets the next number from 0.
+    /// Adds a task. Tasks are numbered from 0.
     void add_task(std::string name) {
         ++tasks_;
         if (rows_.size() < most_rows) rows_.push_back({std::move(name), {}});
     }
 
-    /// `task` (its number) runs at `time`, which is not before the last one's.
+    /// Records that the task with the number `task` runs at `time`, which must
+    /// not be before the time of the previous call.
     void add_run(std::size_t task, Time time) {
         end_ = time;
         if (task < rows_.size()) rows_[task].runs.push_back(time);
@@ -63,10 +64,10 @@ private:
     };
 
     static constexpr std::size_t widest_name = 20;
-    // Between the names and the picture
+    // Columns between the names and the picture.
     static constexpr std::size_t gap = 2;
 
-    // In UTF-8
+    // In UTF-8.
     static bool starts_character(char c) { return (c & 0xC0) != 0x80; }
 
     static std::size_t width(std::string_view text) {
@@ -74,7 +75,7 @@ private:
             std::count_if(text.begin(), text.end(), starts_character));
     }
 
-    /// `text` in `columns` columns and the gap.
+    /// Returns `text`, cut or padded to `columns` columns, and the gap.
     static std::string fitted(std::string_view text, std::size_t columns) {
         std::string shown(text);
         while (width(shown) > columns) shown.pop_back();
@@ -90,7 +91,7 @@ private:
                                         static_cast<double>(columns - 1));
     }
 
-    /// 0, the middle and the end.
+    /// Returns the first line: 0, the middle and the end.
     [[nodiscard]] std::string scale(std::size_t columns) const {
         std::string text(columns, ' ');
         text[0] = '0';

@@ -1,13 +1,13 @@
-// Queues of suspended coroutines that cost no memory.
+// Queues of suspended coroutines that need no memory of their own.
 #pragma once
 
 #include <coroutine>
 
 namespace simulated {
 
-/// A suspended coroutine's place in a queue. It is part of the awaiter, and so
-/// lives in the coroutine's own frame: standing in a queue needs no memory, and
-/// when the frame is destroyed the coroutine is out of the queue.
+/// A suspended coroutine's entry in a queue (an intrusive list). It is part of
+/// the awaiter, and so lives in the coroutine's own frame: being queued needs
+/// no memory, and destroying the frame takes the coroutine out of the queue.
 class Waiter {
 public:
     Waiter() = default;
@@ -15,29 +15,29 @@ public:
     Waiter& operator=(const Waiter&) = delete;
     ~Waiter() { unlink(); }
 
-    /// Takes it out of the queue it is in, if any.
+    /// Takes this waiter out of its queue, if it is in one.
     void unlink() noexcept {
         previous_->next_ = next_;
         next_->previous_ = previous_;
         next_ = previous_ = this;
     }
 
-    // Whom to resume
+    // The coroutine to resume.
     std::coroutine_handle<> coroutine;
 
 private:
     friend class WaitList;
-    // A ring: alone, it is its own neighbour
+    // A ring: a waiter that is in no queue is its own neighbour.
     Waiter* next_ = this;
     Waiter* previous_ = this;
 };
 
-/// A queue of waiters, first in, first out. Owns none of them.
+/// A queue of waiters, first in, first out. It does not own them.
 class WaitList {
 public:
     [[nodiscard]] bool empty() const { return ring_.next_ == &ring_; }
 
-    /// Puts `waiter`, which stands in no queue, at the end.
+    /// Appends `waiter`, which must not be in a queue.
     void push_back(Waiter& waiter) noexcept {
         waiter.previous_ = ring_.previous_;
         waiter.next_ = &ring_;
@@ -45,10 +45,11 @@ public:
         ring_.previous_ = &waiter;
     }
 
-    /// The first one. Requires that there is one.
+    /// Returns the first waiter. Requires that the queue is not empty.
     [[nodiscard]] Waiter& front() const { return *ring_.next_; }
 
-    /// Takes the first one out. Requires that there is one.
+    /// Removes the first waiter and returns it. Requires that the queue is not
+    /// empty.
     Waiter&
     pop_front() noexcept {  // NOLINT(readability-make-member-function-const)
         Waiter& first = front();
@@ -65,7 +66,7 @@ public:
     }
 
 private:
-    // Stands before the first and after the last, so no case is special
+    // Before the first waiter and after the last one, so no case is special.
     Waiter ring_;
 };
 

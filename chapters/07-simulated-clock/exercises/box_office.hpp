@@ -1,4 +1,4 @@
-// Exercise 07.4: what was true before a co_await is only a memory after it.
+// Exercise 07.4: what was true before a co_await may be false after it.
 #pragma once
 
 #include <utility>
@@ -7,21 +7,23 @@
 
 namespace simulated {
 
-/// Sells tickets, to many customers at the same time: while one pays, the next
-/// one comes.
+/// Sells tickets to many customers concurrently: while one pays, the next one
+/// arrives.
 class BoxOffice {
 public:
-    /// Has `tickets` to sell. It must outlive every sale.
+    /// `tickets` is how many there are to sell. The box office must outlive
+    /// every sale.
     explicit BoxOffice(int tickets) : left_(tickets) {}
 
-    /// How many tickets nobody has got, and nobody is paying for.
+    /// Returns how many tickets are neither sold nor reserved by a payment in
+    /// progress.
     [[nodiscard]] int left() const { return left_; }
 
-    /// Sells a ticket: awaits `payment`, which takes its time. Returns whether
-    /// the customer has got one. Nobody pays in vain: where none is left,
-    /// `payment` is not even started. A ticket that was not paid for in the end
-    /// is on sale again: `payment` fails (its exception is thrown), or the
-    /// customer has gone (this task is destroyed while it waits).
+    /// Sells a ticket: awaits `payment`, which takes some time, and returns
+    /// whether the customer got one. If none is left, `payment` is not even
+    /// started. If the payment does not complete, the ticket is on sale again:
+    /// when `payment` fails (its exception is thrown), and when the customer
+    /// leaves (this task is destroyed while it waits).
     Task<bool> sell(Task<> payment) {
         if (left_ == 0) co_return false;
         Reservation reservation(left_);
@@ -32,8 +34,7 @@ public:
 
 private:
     // EXERCISE 07.4
-    /// Takes a ticket off the shelf, and puts it back at its end, unless it was
-    /// kept.
+    /// Reserves a ticket. The destructor returns it, unless keep() was called.
     class Reservation {
     public:
         explicit Reservation(int& left) : left_(left) { --left_; }

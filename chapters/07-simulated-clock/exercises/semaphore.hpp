@@ -1,4 +1,4 @@
-// Exercise 07.3: at most so many at a time.
+// Exercise 07.3: at most so many tasks at a time.
 #pragma once
 
 #include <coroutine>
@@ -10,17 +10,17 @@
 
 namespace simulated {
 
-/// Lets at most so many tasks in at the same time; the others wait. With one
-/// permit it is a mutex:
+/// Lets a limited number of tasks in at the same time. The others wait. With
+/// one permit it is a mutex:
 ///
 ///     const Semaphore::Permit permit = co_await semaphore.acquire();
 ///     co_await download(url);  // the permit goes back at the end of the block
 ///
-/// Who comes first is served first: a permit that is given back while somebody
-/// waits belongs to the one who has waited longest, at once, although that task
-/// runs only later. Who is destroyed while it waits is out of the queue, and
-/// what it was given by then goes to the next. The loop must outlive the
-/// semaphore, and the semaphore all its permits.
+/// First come, first served: a permit that is given back while tasks wait
+/// belongs at once to the task that has waited longest, although that task runs
+/// later. A task that is destroyed while it waits leaves the queue, and a
+/// permit that it owned by then goes to the next task. The loop must outlive
+/// the semaphore, and the semaphore must outlive its permits.
 class Semaphore {
     struct GiveBack {
         void operator()(Semaphore* semaphore) const noexcept {
@@ -29,19 +29,18 @@ class Semaphore {
     };
 
 public:
-    /// One of the permits. It is given back when this is destroyed, or by
-    /// reset().
+    /// A permit. It is given back by its destructor or by reset().
     using Permit = std::unique_ptr<Semaphore, GiveBack>;
 
-    /// With `permits` of them, at least 1.
+    /// `permits` is at least 1.
     Semaphore(EventLoop& loop, int permits) : loop_(loop), free_(permits) {}
 
-    /// The awaiter, and with it the place among those who wait.
+    /// The awaiter of acquire(). While the task waits, it is in the queue.
     class Acquire : Waiter {
     public:
         explicit Acquire(Semaphore& semaphore) : semaphore_(semaphore) {}
 
-        /// Takes a permit if one is free: then there is nothing to wait for.
+        /// Takes a permit if one is free: then the task need not wait.
         [[nodiscard]] bool await_ready() noexcept {
             if (semaphore_.free_ == 0) return false;
             --semaphore_.free_;
@@ -49,13 +48,13 @@ public:
             return true;
         }
 
-        /// There is none: waits.
+        /// No permit is free: the task waits.
         void await_suspend(std::coroutine_handle<> awaiting) noexcept {
             coroutine = awaiting;
             semaphore_.waiters_.push_back(*this);
         }
 
-        /// The permit.
+        /// Returns the permit.
         [[nodiscard]] Permit await_resume() noexcept {
             return std::move(permit_);
         }
@@ -63,14 +62,14 @@ public:
     private:
         friend class Semaphore;
         Semaphore& semaphore_;
-        // Empty until there is one
+        // Empty until the task has a permit.
         Permit permit_;
     };
 
     [[nodiscard]] Acquire acquire() { return Acquire(*this); }
 
 private:
-    /// A permit has come back.
+    /// Called when a permit comes back.
     void give_back() noexcept {
         if (waiters_.empty()) {
             ++free_;

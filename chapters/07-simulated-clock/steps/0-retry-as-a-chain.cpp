@@ -1,5 +1,5 @@
-// Step 07.0: a retry loop in chapter 06's promises. Where is the loop? Step
-// 07.5 writes it again.
+// Step 07.0: a retry loop with chapter 06's promises. Step 07.5 writes it as a
+// loop.
 #include <cstdio>
 #include <exception>
 #include <stdexcept>

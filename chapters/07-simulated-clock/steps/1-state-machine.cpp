@@ -1,14 +1,15 @@
-// Step 07.1: a function that can stop in the middle, written by hand.
+// Step 07.1: a function that can suspend itself, written by hand.
 //
-// What Task1 should do reads like this, if only a function could sleep without
-// stopping everybody:
+// If a function could sleep without blocking the thread, Task1 would be:
 //
-//     print("Task1 started"); sleep(2); print("Task1 resumed"); sleep(3);
+//     print("Task1 started");
+//     sleep(2);
+//     print("Task1 resumed");
+//     sleep(3);
 //     print("Task1 finished");
 //
-// A function loses its variables and its place when it returns. So both move
-// into an object, and what stood between two sleeps becomes one case of a
-// switch.
+// A function loses its variables and its position when it returns. So both move
+// into an object, and the code between two sleeps becomes one case of a switch.
 #include <cstdio>
 
 namespace {
@@ -22,8 +23,8 @@ public:
         finished
     };
 
-    /// Goes on from where it stopped, up to the next sleep. Returns how long
-    /// that is (0: none).
+    /// Runs from where it stopped up to the next sleep. Returns the length of
+    /// that sleep (0 at the end).
     int resume() {
         switch (state_) {
             case State::at_start:
@@ -49,16 +50,16 @@ public:
     [[nodiscard]] bool done() const { return state_ == State::finished; }
 
 private:
-    // Its place
+    // Where to go on.
     State state_ = State::at_start;
-    // Its variables
+    // A variable that is needed after a sleep.
     int naps_ = 0;
 };
 
 }  // namespace
 
 int main() {
-    // Nothing has run yet
+    // Nothing has run yet.
     Task1 task;
     while (!task.done()) {
         const int delay = task.resume();

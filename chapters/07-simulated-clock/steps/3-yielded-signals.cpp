@@ -1,8 +1,8 @@
 // Step 07.3: many tasks, a clock, and signals.
 //
-// A task yields what it wants: "sleep 2". The loop reads that, and resumes the
-// task at its time. This is how generators became coroutines in Python, and it
-// has the weaknesses that main() shows.
+// A task yields a request, "sleep 2". The loop reads it and resumes the task at
+// the right time. This is how generators became coroutines in Python, and
+// main() shows its weaknesses.
 #include <coroutine>
 #include <cstdio>
 #include <deque>
@@ -54,8 +54,8 @@ public:
                 } else if (task.handle.done()) {
                     task.handle.destroy();
                 }
-                // else: a signal that the loop does not know. Nobody will
-                // resume this task.
+                // else: a signal that the loop does not know. The task will
+                // never be resumed.
             }
             if (sleeping_tasks_.empty()) return;
             const auto earliest = sleeping_tasks_.begin();
@@ -68,7 +68,7 @@ public:
 
 private:
     std::deque<Task> ready_tasks_;
-    // Wake time -> tasks
+    // Wake time -> tasks.
     std::map<int, std::vector<Task>> sleeping_tasks_;
     int current_time_ = 0;
 };
@@ -86,9 +86,9 @@ int main() {
     loop.add_task(nap(loop, "Task1", async_sleep(2)));
     loop.add_task(nap(loop, "Task2", async_sleep(1)));
     loop.run();
-    std::puts("-- a delay of -5, and a signal with a typing error");
+    std::puts("-- a delay of -5, and a signal with a typo");
     loop.add_task(nap(loop, "Task3", async_sleep(-5)));
     loop.add_task(nap(loop, "Task4", "slep 1"));
     loop.run();
-    std::puts("-- the clock went back, and Task4 is lost, without a word");
+    std::puts("-- the clock went back, and Task4 is lost without an error");
 }

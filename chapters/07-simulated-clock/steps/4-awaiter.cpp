@@ -1,9 +1,9 @@
 // Step 07.4: the awaiter replaces the signal.
 //
-// With a signal, the task tells the loop what it waits for, and the loop has to
-// know every way of waiting. With an awaiter it is the other way round: what is
-// waited for gets the task's handle, and sees to it that the task goes on. The
-// loop only resumes.
+// With a signal, the task tells the loop what it waits for, so the loop has to
+// know every way of waiting. An awaiter reverses that: it gets the task's
+// handle and is responsible for resuming the task. The loop only resumes
+// handles.
 #include <coroutine>
 #include <cstdio>
 #include <exception>
@@ -22,7 +22,7 @@ struct Task {
         std::suspend_always initial_suspend() { return {}; }
         void return_void() {}
         void unhandled_exception() { std::terminate(); }
-        // The frame frees itself
+        // Does not suspend: the frame frees itself.
         std::suspend_never final_suspend() noexcept { return {}; }
     };
     std::coroutine_handle<> handle;
@@ -30,21 +30,21 @@ struct Task {
 
 class EventLoop {
 public:
-    /// What `co_await loop.async_sleep(2)` talks to. The compiler calls, in
-    /// this order:
+    /// The awaiter of `co_await loop.async_sleep(2)`. The compiler calls its
+    /// functions in this order:
     class Sleep {
     public:
         Sleep(EventLoop& loop, int delay) : loop_(loop), delay_(delay) {}
 
-        /// 1. Do we need to wait at all?
+        /// 1. Is the result there already? No: suspend.
         [[nodiscard]] bool await_ready() const { return false; }
-        /// 2. Yes. The task is suspended now; here is its handle: whoever has
-        /// it can resume it.
+        /// 2. The task is suspended now. This is its handle: any code that has
+        /// it can resume the task.
         void await_suspend(std::coroutine_handle<> task) const {
             loop_.sleeping_tasks_.emplace(loop_.current_time_ + delay_,
                                           loop_.next_order_++, task);
         }
-        /// 3. It has been resumed: this is the value of the co_await.
+        /// 3. The task was resumed. Returns the value of the co_await.
         [[nodiscard]] int await_resume() const { return loop_.current_time_; }
 
     private:
@@ -58,7 +58,7 @@ public:
     }
     [[nodiscard]] int current_time() const { return current_time_; }
 
-    /// No signal, no parsing, no case that was forgotten.
+    /// No signal to parse, and no case to forget.
     void run() {
         while (!sleeping_tasks_.empty()) {
             const auto [wake_time, order, task] = sleeping_tasks_.top();
@@ -69,7 +69,7 @@ public:
     }
 
 private:
-    // Wake time, order of arrival
+    // Wake time, order of arrival, task.
     using Sleeper = std::tuple<int, int, std::coroutine_handle<>>;
     std::priority_queue<Sleeper, std::vector<Sleeper>, std::greater<>>
         sleeping_tasks_;

@@ -1,7 +1,7 @@
-// Step 07.5: tasks that wait for tasks: results, exceptions, and no stack.
+// Step 07.5: tasks that await tasks: results, exceptions, and no stack.
 //
-// This is the retry loop of chapter 06, where it was a function that called
-// itself in a chain. Here it is a loop with a try in it.
+// This is the retry loop from chapter 06, where it was a function that called
+// itself in a chain. Here it is a for loop with a try block.
 #include <cstdint>
 #include <cstdio>
 #include <stdexcept>
@@ -33,8 +33,8 @@ Task<int> ask_patiently(EventLoop& loop) {
     }
 }
 
-/// A task that waits for a task that waits ... and tells where on the stack the
-/// last one runs.
+/// `depth` tasks, each awaiting the next one. Returns where on the stack the
+/// innermost one runs.
 Task<std::uintptr_t> nested(int depth) {
     if (depth > 0) co_return co_await nested(depth - 1);
     co_return reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
@@ -46,9 +46,8 @@ Task<> program(EventLoop& loop) {
 
     const std::uintptr_t shallow = co_await nested(1);
     const std::uintptr_t deep = co_await nested(1'000);
-    std::printf(
-        "stack that 999 more tasks, one inside the other, took: %ld bytes\n",
-        static_cast<long>(shallow - deep));
+    std::printf("stack used by 999 more nested tasks: %ld bytes\n",
+                static_cast<long>(shallow - deep));
 }
 
 }  // namespace

@@ -1,5 +1,4 @@
-// Step 07.6: many at once; and three ways for it to end badly, each of which is
-// told.
+// Step 07.6: many tasks at once, and three errors, each of which is reported.
 #include <cstdio>
 #include <stdexcept>
 #include <string>
@@ -20,13 +19,13 @@ using simulated::Task;
 using simulated::Time;
 using simulated::when_all;
 
-/// Says when it goes, also where it does not come to its end.
+/// Prints when its task ends, by finishing or by being cancelled.
 struct Cook {
     Cook(EventLoop& in, std::string what) : loop(in), dish(std::move(what)) {}
     Cook(const Cook&) = delete;
     Cook& operator=(const Cook&) = delete;
     ~Cook() {
-        std::printf("  %ld: %s is off\n", long{loop.current_time()},
+        std::printf("  %ld: %s is off the stove\n", long{loop.current_time()},
                     dish.c_str());
     }
 
@@ -45,7 +44,7 @@ Task<> dinner(EventLoop& loop, std::string main_dish) {
     std::vector<Task<std::string>> dishes;
     dishes.push_back(cook(loop, "soup", 30));
     dishes.push_back(cook(loop, std::move(main_dish), 20));
-    dishes.push_back(cook(loop, "cake", 50));
+    dishes.push_back(cook(loop, "pudding", 50));
     const std::vector<std::string> ready = co_await when_all(std::move(dishes));
     std::printf("%ld: dinner is %s, %s, %s\n", long{loop.current_time()},
                 ready[0].c_str(), ready[1].c_str(), ready[2].c_str());
@@ -60,14 +59,13 @@ Task<> polite(Event& the_other, Event& myself) {
 }  // namespace
 
 int main() {
-    // In order with what the loop says on stderr
+    // Keeps the output in order with what the loop prints on stderr.
     std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);
     EventLoop loop;
     loop.add_task("good dinner", dinner(loop, "rice"));
     loop.run();
     loop.add_task("bad dinner", dinner(loop, "fish"));
-    // The soup and the cake are cancelled, and nobody is left to catch the
-    // exception
+    // The soup and the cake are cancelled. The loop reports the exception.
     loop.run();
 
     try {
