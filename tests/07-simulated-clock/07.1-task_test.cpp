@@ -18,7 +18,7 @@ using simulated::Task;
 using tools::Log;
 using tools::StackUse;
 
-/// `co_await gate.wait()` goes on when the test says gate.open(). For one at a time.
+/// `co_await gate.wait()` resumes when the test calls gate.open(). For one task at a time.
 class Gate {
 public:
     class Wait : public std::suspend_always {
@@ -46,7 +46,7 @@ Task<int> fail_behind(Gate& gate) {
     throw std::runtime_error("no answer");
 }
 
-/// What a Task<int> gave in the end, in words.
+/// The outcome of a finished Task<int>, in words.
 std::string outcome_of(Task<int>& task) {
     try {
         return "the result " + std::to_string(task.result());
@@ -57,23 +57,23 @@ std::string outcome_of(Task<int>& task) {
     }
 }
 
-/// Requires that the task has ended. Where a task ends and the one that awaits it does not go on,
-/// it has not.
+/// Requires that the task has ended. It has not if a task that it awaits ends without resuming it.
 template <typename T>
 void require_done(const Task<T>& task) {
-    REQUIRE_MESSAGE(task.done(),
-                    "the awaited task has ended, and the one that awaits it never went on. Who "
-                    "goes on is said by FinalAwaiter, and it must have been told (docs/07, \"Who "
-                    "resumes whom\")");
+    REQUIRE_MESSAGE(
+        task.done(),
+        "the awaited task has ended, and the coroutine that awaits it was never resumed. "
+        "FinalAwaiter returns the continuation, which must have been stored "
+        "(docs/07, \"Which coroutine resumes which\")");
 }
 
-/// Each await may leave nothing on the stack. g++ with AddressSanitizer cannot jump: there it does.
+/// Checks that the awaits left nothing on the stack. (g++ with AddressSanitizer cannot jump.)
 void check_stack(const StackUse& stack, int awaits) {
     if (!tools::jumps) return;
     CHECK_MESSAGE(stack.bytes() < 1'000, awaits, " awaits left ", stack.bytes(),
-                  " bytes on the stack; a million would end the program. Somebody calls resume(), "
-                  "and stands below it until it comes back: return the handle instead, that is a "
-                  "jump (docs/07, \"Who resumes whom\")");
+                  " bytes on the stack, so a million would end the program. Something calls "
+                  "resume() and stays on the stack until that returns. Return the handle instead: "
+                  "that is a jump (docs/07, \"Which coroutine resumes which\")");
 }
 
 TEST_CASE("07.1 the value of a co_await is the task's result") {
@@ -85,13 +85,12 @@ TEST_CASE("07.1 the value of a co_await is the task's result") {
     const std::string outcome = outcome_of(task);
     CHECK_MESSAGE(
         outcome == "the result 43",
-        "the co_await should have been worth 42, and parent()'s result 43; it has ended with ",
-        outcome,
-        ". (A wrong index of the variant? Then nothing was kept: return_value() did not keep it, "
-        "or answer() never ran)");
+        "the value of the co_await should be 42, and parent()'s result 43; it ended with ", outcome,
+        ". (If it is about a wrong variant index, nothing was stored: return_value() did not "
+        "store it, or answer() never ran)");
 }
 
-TEST_CASE("07.1 who awaits goes on when the task is done, and not before") {
+TEST_CASE("07.1 the parent is resumed when the task is done, and not before") {
     auto child = [](Gate& gate, Log& log) -> Task<> {
         log.add("child");
         co_await gate.wait();
@@ -109,18 +108,18 @@ TEST_CASE("07.1 who awaits goes on when the task is done, and not before") {
     Task<> task = parent(child, gate, log);
     INFO("parent() called child(), then awaited the task; child() waited at a gate");
     task.start();
-    CHECK_MESSAGE(log.text() == "parent has-a-task child",
-                  "a task starts when it is awaited, and it waits at the gate now; what ran is: ",
-                  log.text());
+    CHECK_MESSAGE(
+        log.text() == "parent has-a-task child",
+        "a task starts when it is awaited, and waits at the gate now; what ran is: ", log.text());
     INFO("then the gate was opened");
     gate.open();
     CHECK_MESSAGE(
         log.text() == "parent has-a-task child child-again parent-again",
-        "child() should have ended, and then parent() gone on; what ran is: ", log.text());
+        "child() should have ended, and then parent() continued; what ran is: ", log.text());
     require_done(task);
 }
 
-/// While it lives, an exception that ends the program says why it was thrown to nobody.
+/// While it exists, an exception that ends the program first prints where it should have gone.
 class LastWords {
 public:
     LastWords() : before_(std::set_terminate(&say)) {}
@@ -131,9 +130,10 @@ public:
 private:
     [[noreturn]] static void say() {
         std::puts(
-            "an exception left unhandled_exception(). Below that on the stack stands whoever "
-            "resumed the task, not the one who awaits it: keep it (std::current_exception()), and "
-            "let take() throw it to the right one");
+            "an exception left unhandled_exception(). Below it on the stack is the code that "
+            "resumed "
+            "the task, not the coroutine that awaits it. Store it (std::current_exception()), and "
+            "let take() throw it in the right place");
         std::fflush(stdout);
         std::abort();
     }
@@ -145,7 +145,7 @@ TEST_CASE("07.1 a task's exception is thrown by the co_await") {
     auto parent = [](Gate& gate, Log& log) -> Task<> {
         try {
             co_await fail_behind(gate);
-            log.add("nothing at all");
+            log.add("nothing");
         } catch (const std::runtime_error& error) {
             log.add(error.what());
         } catch (const std::exception& error) {
@@ -160,12 +160,13 @@ TEST_CASE("07.1 a task's exception is thrown by the co_await") {
     task.start();
     gate.open();
     require_done(task);
-    CHECK_MESSAGE(log.text() == "no answer",
-                  "the co_await should have thrown \"no answer\"; what was thrown is ", log.text(),
-                  ". unhandled_exception() keeps std::current_exception(), take() throws it again");
+    CHECK_MESSAGE(
+        log.text() == "no answer",
+        "the co_await should have thrown \"no answer\"; what was thrown is ", log.text(),
+        ". unhandled_exception() stores std::current_exception(), and take() rethrows it");
 }
 
-TEST_CASE("07.1 what nobody catches goes from task to task, up to the first one") {
+TEST_CASE("07.1 an uncaught exception propagates from task to task, up to the first one") {
     auto middle = [](Gate& gate) -> Task<int> { co_return co_await fail_behind(gate) + 1; };
     auto top = [](auto& middle, Gate& gate) -> Task<int> { co_return co_await middle(gate) + 1; };
     Gate gate;
@@ -177,7 +178,7 @@ TEST_CASE("07.1 what nobody catches goes from task to task, up to the first one"
     require_done(task);
     const std::string outcome = outcome_of(task);
     CHECK_MESSAGE(outcome == "the exception \"no answer\"",
-                  "top() should have ended with the exception \"no answer\"; it has ended with ",
+                  "top() should have ended with the exception \"no answer\"; it ended with ",
                   outcome);
 }
 
@@ -203,12 +204,12 @@ TEST_CASE("07.1 a result is handed over, not copied") {
     task.start();
     require_done(task);
     CHECK_MESSAGE(copies == 0, "the result was copied ", copies,
-                  " times. Nobody else wants it: std::forward it in, std::move it out");
+                  " times. Nothing else needs it: std::forward it in, std::move it out");
 }
 
 constexpr int awaits = 1'000;
 
-TEST_CASE("07.1 a thousand awaits, one after the other, leave nothing on the stack") {
+TEST_CASE("07.1 a thousand awaits, one after another, leave nothing on the stack") {
     auto parent = [](StackUse& stack) -> Task<> {
         for (int i = 0; i < awaits; ++i) {
             co_await answer();
@@ -226,7 +227,9 @@ TEST_CASE("07.1 a thousand awaits, one after the other, leave nothing on the sta
 TEST_CASE("07.1 a thousand tasks, each awaiting the next one, need no stack") {
     StackUse stack;
     Task<int> task = tools::level(awaits, stack);
-    INFO("level(1000) awaited level(999), and so on; level(1) ended, then level(2), up again");
+    INFO(
+        "level(1000) awaited level(999), and so on; level(1) ended, then level(2), up to "
+        "level(1000)");
     task.start();
     require_done(task);
     CHECK(outcome_of(task) == "the result 1000");

@@ -25,15 +25,15 @@ using tools::sleeper;
 using tools::Task;
 using tools::Time;
 
-/// Runs the loop, which may throw Deadlock. Where it never ends, the watchdog says why it should.
+/// Runs the loop, which may throw Deadlock. If it never ends, the watchdog says why it should.
 void run(EventLoop& loop) {
     support::waiting_for(
-        "run() to return (nobody is ready, and SleepQueue::advance() says that nobody sleeps: then "
-        "it is over)");
+        "run() to return (no task is ready, and SleepQueue::advance() says that none sleeps: then "
+        "the loop ends)");
     loop.run();
 }
 
-/// The same where nobody waits for ever. A Deadlock goes into the log, as what came last.
+/// The same for tests without a deadlock: a Deadlock is added to the log.
 void run(EventLoop& loop, Log& log) {
     try {
         run(loop);
@@ -42,22 +42,22 @@ void run(EventLoop& loop, Log& log) {
     }
 }
 
-TEST_CASE("07.2 the example: who sleeps less is back first, and the clock jumps") {
+TEST_CASE("07.2 the example: the shorter sleep ends first, and the clock jumps") {
     EventLoop loop;
     Log log;
     loop.add_task("Task1", sleeper(loop, log, "Task1@", {2}));
     loop.add_task("Task2", sleeper(loop, log, "Task2@", {1}));
     INFO("Task1 slept for 2, Task2 for 1; then run()");
     run(loop, log);
-    CHECK_MESSAGE(
-        log.text() == "Task1@0 Task2@0 Task2@1 Task1@2",
-        "both should start at 0, Task2 be back at 1, Task1 at 2; it was \"", log.text(),
-        "\". Run all who are ready, then jump (docs/07, \"Yielded signals and the clock\")");
+    CHECK_MESSAGE(log.text() == "Task1@0 Task2@0 Task2@1 Task1@2",
+                  "both should start at 0, Task2 resume at 1, Task1 at 2; it was \"", log.text(),
+                  "\". Run all ready tasks, then advance the clock (docs/07, \"Yielded signals and "
+                  "the clock\")");
     CHECK_MESSAGE(loop.current_time() == 2, "at the end the clock should show 2; it shows ",
                   loop.current_time());
 }
 
-TEST_CASE("07.2 the clock moves only when nobody is ready") {
+TEST_CASE("07.2 the clock moves only when no task is ready") {
     EventLoop loop;
     Log log;
     auto parent = [](EventLoop& loop, Log& log) -> Task<> {
@@ -71,11 +71,10 @@ TEST_CASE("07.2 the clock moves only when nobody is ready") {
     INFO("a slept for 1; parent added a task, child; b slept for 0, for 0 again, and for 1");
     run(loop, log);
     CHECK_MESSAGE(log.text() == "a@0 parent@0 b@0 child@0 b@0 b@0 a@1 b@1",
-                  "all that happens at 0 should come before the clock jumps to 1; it was ",
-                  log.text());
+                  "everything at 0 should happen before the clock jumps to 1; it was ", log.text());
 }
 
-TEST_CASE("07.2 who wakes at the same time runs in the order of going to sleep") {
+TEST_CASE("07.2 tasks that wake at the same time run in the order of going to sleep") {
     EventLoop loop;
     Log log;
     loop.add_task("a", sleeper(loop, log, "a@", {3, 2}));
@@ -87,7 +86,7 @@ TEST_CASE("07.2 who wakes at the same time runs in the order of going to sleep")
                   "at 5 they should run in the order b, c, a; it was ", log.text());
 }
 
-TEST_CASE("07.2 a sleep of 0 takes no time, and lets the others go first") {
+TEST_CASE("07.2 a sleep of 0 takes no time, and lets the other ready tasks run first") {
     EventLoop loop;
     Log log;
     loop.add_task("a", sleeper(loop, log, "a@", {0, 0}));
@@ -98,7 +97,7 @@ TEST_CASE("07.2 a sleep of 0 takes no time, and lets the others go first") {
                   log.text());
 }
 
-TEST_CASE("07.2 when everybody waits and nobody can wake them, run() says who") {
+TEST_CASE("07.2 when every task waits and nothing can wake one, run() names the tasks") {
     EventLoop loop;
     Event chicken(loop);
     Event egg(loop);
@@ -110,7 +109,7 @@ TEST_CASE("07.2 when everybody waits and nobody can wake them, run() says who") 
     loop.add_task("chicken", first(egg, chicken));
     loop.add_task("egg", first(chicken, egg));
     loop.add_task("farmer", sleeper(loop, log, "farmer@", {3}));
-    INFO("chicken waited for egg, egg for chicken; farmer slept for 3 and was done");
+    INFO("chicken waited for egg, egg for chicken; farmer slept for 3 and finished");
     std::string said = "nothing: it returned as if all tasks were finished";
     try {
         run(loop);
@@ -119,8 +118,8 @@ TEST_CASE("07.2 when everybody waits and nobody can wake them, run() says who") 
     }
     CHECK_MESSAGE(said == "deadlock at 3: nothing can wake \"chicken\", \"egg\"",
                   "run() should throw Deadlock, with the names; it said ", said,
-                  ". Those that are not finished stand in tasks_");
-    INFO("then somebody outside set egg, and called run() again");
+                  ". The unfinished tasks are in tasks_");
+    INFO("then the test set egg and called run() again");
     egg.set();
     CHECK_NOTHROW_MESSAGE(run(loop), "now all of them can finish");
     CHECK(chicken.is_set());
@@ -128,7 +127,7 @@ TEST_CASE("07.2 when everybody waits and nobody can wake them, run() says who") 
 
 TEST_CASE("07.2 the clock does not run backwards") {
     EventLoop loop;
-    INFO("async_sleep(-1) was called; nobody awaited it");
+    INFO("async_sleep(-1) was called and not awaited");
     std::string said = "nothing";
     try {
         static_cast<void>(loop.async_sleep(-1));
@@ -166,7 +165,7 @@ TEST_CASE("07.2 the clock does not go beyond its end") {
     CHECK_MESSAGE(log.text() == "at the end and not beyond it", "it was ", log.text());
 }
 
-/// Logs when it wakes. Then it waits for good: whoever resumes it once more is found out.
+/// Logs when it wakes, then waits forever: another resume() shows in the log.
 Task<> nap(EventLoop& loop, Log& log, Time delay, Guest /*guest*/) {
     co_await loop.async_sleep(delay);
     log.add("woke@" + std::to_string(loop.current_time()));
@@ -175,11 +174,11 @@ Task<> nap(EventLoop& loop, Log& log, Time delay, Guest /*guest*/) {
     co_await std::suspend_always();
 }
 
-TEST_CASE("07.2 who is destroyed in its sleep is out of the clock") {
+TEST_CASE("07.2 a task that is destroyed while asleep is removed from the clock") {
     EventLoop loop;
     Log log;
     int alive = 0;
-    INFO("one task was to sleep until 3, another until 1000; both were destroyed in their sleep");
+    INFO("one task slept until 3, another until 1000, and both were destroyed while asleep");
     std::optional<Task<>> first = nap(loop, log, 3, Guest(alive));
     std::optional<Task<>> second = nap(loop, log, 1'000, Guest(alive));
     first->start();
@@ -188,8 +187,9 @@ TEST_CASE("07.2 who is destroyed in its sleep is out of the clock") {
     second.reset();
     REQUIRE(alive == 0);
     INFO(
-        "then two of the same kind went to sleep, until 10 and until 11: their frames may well "
-        "stand where those of the others stood");
+        "then two of the same kind went to sleep, until 10 and until 11; their frames may be in "
+        "the "
+        "memory of the destroyed ones");
     Task<> third = nap(loop, log, 10, Guest(alive));
     Task<> fourth = nap(loop, log, 11, Guest(alive));
     third.start();
@@ -199,10 +199,10 @@ TEST_CASE("07.2 who is destroyed in its sleep is out of the clock") {
                   "they should have been woken at 10 and at 11; "
                   "it was ",
                   log.text(),
-                  ". The clock still knows a place in a frame that is gone, "
-                  "and resumes whoever lives there now: ~Sleep must say goodbye");
+                  ". The clock still has an entry for a destroyed frame, and resumes "
+                  "the task that is in that memory now: ~Sleep must remove its entry");
     CHECK_MESSAGE(loop.current_time() == 11, "the clock should have stopped at 11; it shows ",
-                  loop.current_time(), ": it has waited for somebody who is gone");
+                  loop.current_time(), ": it waited for a destroyed task");
 }
 
 }  // namespace

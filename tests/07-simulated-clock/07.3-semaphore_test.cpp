@@ -1,4 +1,4 @@
-// Exercise 07.3: at most so many at a time.
+// Exercise 07.3: at most so many tasks at a time.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -21,7 +21,7 @@ using tools::Log;
 using tools::Task;
 using tools::Time;
 
-/// Who is inside now, how many there were at most, and in which order they came in.
+/// How many tasks are inside now, how many there were at most, and in which order they entered.
 struct Room {
     int inside = 0;
     int most = 0;
@@ -43,10 +43,10 @@ private:
 };
 
 void check(const Semaphore::Permit& permit) {
-    CHECK_MESSAGE(permit, "acquire() is over, and its permit is empty: nobody will give it back");
+    CHECK_MESSAGE(permit, "acquire() returned an empty permit: it will never be given back");
 }
 
-/// Gets a permit, and stays in the room for `stay`.
+/// Gets a permit and stays in the room for `stay`.
 Task<> visitor(EventLoop& loop, Semaphore& semaphore, Room& room, std::string name, Time stay) {
     const Semaphore::Permit permit = co_await semaphore.acquire();
     check(permit);
@@ -54,48 +54,48 @@ Task<> visitor(EventLoop& loop, Semaphore& semaphore, Room& room, std::string na
     co_await loop.async_sleep(stay);
 }
 
-/// Runs the loop. Nobody should wait for ever.
+/// Runs the loop. No task should wait forever.
 void run(EventLoop& loop) {
     support::waiting_for("run() to return");
     try {
         loop.run();
     } catch (const Deadlock& deadlock) {
         FAIL("run() says: ", std::string(deadlock.what()),
-             ". Nobody inside has a permit any more: so one is lost, or it came back and nobody "
-             "was made ready, or those who wait stand in no queue");
+             ". No task inside has a permit any more, so one was lost, or it came back and "
+             "no waiter was scheduled, or the waiting tasks are in no queue");
     }
 }
 
-TEST_CASE("07.3 never more are inside than there are permits, and never fewer than possible") {
+TEST_CASE("07.3 as many tasks are inside as there are permits, and never more") {
     EventLoop loop;
     Semaphore semaphore(loop, 3);
     Room room;
     for (int i = 0; i < 10; ++i) {
         loop.add_task("visitor " + std::to_string(i), visitor(loop, semaphore, room, "v", 2));
     }
-    INFO("ten tasks came at 0, each to hold one of 3 permits for 2");
+    INFO("ten tasks came at 0, and each held one of 3 permits for 2");
     run(loop);
     CHECK_MESSAGE(room.most == 3, "3 should have been inside at the same time; at most it was ",
-                  room.most, ". Who goes in has taken one out of free_");
+                  room.most, ". A task that enters must take a permit out of free_");
     CHECK_MESSAGE(loop.current_time() == 8,
                   "three at a time, ten should have taken until 8; the clock shows ",
                   loop.current_time());
 }
 
-TEST_CASE("07.3 who comes first is served first") {
+TEST_CASE("07.3 first come, first served") {
     EventLoop loop;
     Semaphore semaphore(loop, 1);
     Room room;
     for (const char* name : {"a", "b", "c", "d"}) {
         loop.add_task(name, visitor(loop, semaphore, room, name, 1));
     }
-    INFO("a, b, c and d came in this order, to hold the only permit for 1");
+    INFO("a, b, c and d came in this order, and each held the only permit for 1");
     run(loop);
-    CHECK_MESSAGE(room.log.text() == "a b c d", "they should come in in that order; it was ",
+    CHECK_MESSAGE(room.log.text() == "a b c d", "they should enter in that order; it was ",
                   room.log.text());
 }
 
-TEST_CASE("07.3 who comes later cannot take what was given back to who waits") {
+TEST_CASE("07.3 a later task cannot take a permit that belongs to a waiting task") {
     auto twice = [](EventLoop& loop, Semaphore& semaphore, Room& room) -> Task<> {
         co_await visitor(loop, semaphore, room, "a", 1);
         co_await visitor(loop, semaphore, room, "a-again", 1);
@@ -106,17 +106,17 @@ TEST_CASE("07.3 who comes later cannot take what was given back to who waits") {
     loop.add_task("a", twice(loop, semaphore, room));
     loop.add_task("b", visitor(loop, semaphore, room, "b", 1));
     INFO(
-        "a had the only permit, b waited for it. a gave it back, and in the same breath, before b "
-        "could run, wanted one again");
+        "a had the only permit, and b waited for it. a gave it back and, before b could run, asked "
+        "for one again");
     run(loop);
     CHECK_MESSAGE(room.most == 1, "there is one permit, and ", room.most, " were inside");
     CHECK_MESSAGE(room.log.text() == "a b a-again",
-                  "b has waited longest, so the permit was b's "
-                  "from the moment on in which it came back; the order was ",
-                  room.log.text(), ". Hand it over: do not put it down for whoever is quicker");
+                  "b had waited longest, so the permit was b's "
+                  "as soon as it came back; the order was ",
+                  room.log.text(), ". Hand it over to b, do not count it as free");
 }
 
-TEST_CASE("07.3 giving a permit back runs nobody: the next one is ready") {
+TEST_CASE("07.3 giving a permit back resumes no task: the next one becomes ready") {
     auto gives_back = [](EventLoop& loop, Semaphore& semaphore, Log& log) -> Task<> {
         Semaphore::Permit permit = co_await semaphore.acquire();
         check(permit);
@@ -129,14 +129,14 @@ TEST_CASE("07.3 giving a permit back runs nobody: the next one is ready") {
     Room room;
     loop.add_task("a", gives_back(loop, semaphore, room.log));
     loop.add_task("b", visitor(loop, semaphore, room, "b", 1));
-    INFO("a had the only permit, b waited for it. a gave it back, and wrote that into the log");
+    INFO("a had the only permit, and b waited for it. a gave it back and then logged that");
     run(loop);
-    CHECK_MESSAGE(room.log.text() == "gave-it-back b", "b should come in later; it was ",
+    CHECK_MESSAGE(room.log.text() == "gave-it-back b", "b should enter later; it was ",
                   room.log.text(),
-                  ". Whoever calls resume() here runs b in the middle of a's line: schedule()");
+                  ". A resume() here runs b in the middle of a's statement: call schedule()");
 }
 
-TEST_CASE("07.3 who is destroyed while it waits is out of the queue") {
+TEST_CASE("07.3 a task that is destroyed while it waits leaves the queue") {
     EventLoop loop;
     Semaphore semaphore(loop, 1);
     Room room;
@@ -149,16 +149,16 @@ TEST_CASE("07.3 who is destroyed while it waits is out of the queue") {
     };
     Task<> holder = has_it(loop, semaphore, impatient);
     INFO(
-        "one task had the only permit; another one waited for it, and behind that c; the second "
+        "one task had the only permit; a second one waited for it, and behind that c; the second "
         "was destroyed at 1, then the first gave its permit back");
     holder.start();
     impatient->start();
     loop.add_task("c", visitor(loop, semaphore, room, "c", 1));
     run(loop);
-    CHECK_MESSAGE(room.log.text() == "c", "only c should have come in; it was ", room.log.text());
+    CHECK_MESSAGE(room.log.text() == "c", "only c should have entered; it was ", room.log.text());
 }
 
-TEST_CASE("07.3 who is destroyed when it has got the permit, and has not run, passes it on") {
+TEST_CASE("07.3 a task that owns a permit and is destroyed before it runs passes it on") {
     EventLoop loop;
     Semaphore semaphore(loop, 1);
     Room room;
@@ -172,17 +172,17 @@ TEST_CASE("07.3 who is destroyed when it has got the permit, and has not run, pa
     };
     Task<> holder = has_it(loop, semaphore, unlucky);
     INFO(
-        "one task had the only permit; another one waited for it, and behind that c; the first "
+        "one task had the only permit; a second one waited for it, and behind that c; the first "
         "gave the permit back, so it was the second one's, and destroyed the second before it "
         "could run");
     holder.start();
     unlucky->start();
     loop.add_task("c", visitor(loop, semaphore, room, "c", 1));
     run(loop);
-    CHECK_MESSAGE(room.log.text() == "c", "only c should have come in; it was ", room.log.text());
+    CHECK_MESSAGE(room.log.text() == "c", "only c should have entered; it was ", room.log.text());
 }
 
-TEST_CASE("07.3 however a task ends, its permit goes back") {
+TEST_CASE("07.3 the permit goes back however the task ends") {
     EventLoop loop([](const std::string& /*task*/, const std::exception_ptr& /*error*/) {});
     Semaphore semaphore(loop, 1);
     Room room;

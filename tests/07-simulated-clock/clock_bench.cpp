@@ -1,10 +1,11 @@
-// What a wake-up costs: tasks on the simulated clock, beside a bare heap of integers that does the
-// same pushes and pops. Build and run it by hand:
+// What a wake-up costs: tasks on the simulated clock, against a bare heap of integers with the same
+// pushes and pops. Build and run it by hand:
 //
 //     g++ -std=c++20 -O2 -foptimize-sibling-calls -I.
 //         -o build/clock_bench tests/07-simulated-clock/clock_bench.cpp && build/clock_bench
 //
-// CPU time, so that other programs disturb less; rounds are interleaved, and the median counts.
+// It measures CPU time, which other programs disturb less, in interleaved rounds, and prints the
+// median.
 #include <algorithm>
 #include <cstddef>
 #include <cstdio>
@@ -38,7 +39,7 @@ double median(std::vector<double> numbers) {
     return *middle;
 }
 
-/// Nanoseconds a wake-up: each time that comes out goes in again with the next delay.
+/// Returns nanoseconds per wake-up. Each time that is popped is pushed again with the next delay.
 double bare_heap(const std::vector<Time>& delays, std::size_t tasks) {
     const double began = cpu_time();
     std::priority_queue<Time, std::vector<Time>, std::greater<>> heap;
@@ -50,7 +51,7 @@ double bare_heap(const std::vector<Time>& delays, std::size_t tasks) {
         heap.pop();
         if (next != delays.end()) heap.push(last + *next++);
     }
-    const volatile Time keep = last;  // so that the compiler cannot leave all of it out
+    const volatile Time keep = last;  // so that the compiler cannot remove the loop
     static_cast<void>(keep);
     return (cpu_time() - began) / static_cast<double>(delays.size());
 }
@@ -59,7 +60,7 @@ Task<> sleeper(EventLoop& loop, const Time*& next_delay) {
     for (std::size_t i = 0; i < sleeps; ++i) co_await loop.async_sleep(*next_delay++);
 }
 
-/// Nanoseconds a wake-up, without the making of the tasks.
+/// Returns nanoseconds per wake-up, without creating the tasks.
 double tasks_on_the_clock(const std::vector<Time>& delays, std::size_t tasks) {
     EventLoop loop;
     const Time* next_delay = delays.data();
@@ -89,7 +90,7 @@ void measure(std::size_t tasks, Time longest) {
 
 int main() {
     std::puts("    tasks     delays    bare heap      tasks  ratio  million/s");
-    // The most tasks last: what they leave in the pool of frames lies scattered over the memory.
+    // The most tasks come last: they leave the pool with frames all over the memory.
     for (const std::size_t tasks : {1'000U, 10'000U, 100'000U, 1'000'000U}) {
         for (const Time longest : {1'000, 1'000'000}) measure(tasks, longest);
     }

@@ -65,7 +65,7 @@ TEST_CASE("07: adding a task does not run it") {
     CHECK(log.text() == "a0");
 }
 
-TEST_CASE("07: who wakes at the same time runs in the order of going to sleep") {
+TEST_CASE("07: tasks that wake at the same time run in the order of going to sleep") {
     EventLoop loop;
     Log log;
     loop.add_task("a", sleeper(loop, log, "a", {3, 2}));  // at 3, then sleeps until 5
@@ -85,8 +85,8 @@ TEST_CASE("07: a sleep of 0 lets all ready tasks run first, and takes no time") 
     CHECK(log.text() == "a0 b0 c0 a0 b0 a0");
 }
 
-TEST_CASE("07: the order of a random crowd is that of (wake time, going to sleep)") {
-    // The textbook way beside ours: a list that is searched for the earliest.
+TEST_CASE("07: random tasks wake in the order of (wake time, going to sleep)") {
+    // The model: a list that is searched for the earliest entry.
     struct Asleep {
         Time wake_at;
         int order;
@@ -136,7 +136,7 @@ TEST_CASE("07: the order of a random crowd is that of (wake time, going to sleep
     }
 }
 
-TEST_CASE("07: a negative delay is an error, and the clock stays") {
+TEST_CASE("07: a negative delay is an error and does not move the clock") {
     EventLoop loop;
     CHECK_THROWS_WITH_AS(static_cast<void>(loop.async_sleep(-1)),
                          "cannot sleep for -1: the clock does not run backwards",
@@ -154,7 +154,7 @@ TEST_CASE("07: the clock does not overflow") {
         co_await loop.async_sleep(0);
         try {
             co_await loop.async_sleep(1);
-            log.add("went on");
+            log.add("continued");
         } catch (const std::overflow_error& error) {
             log.add(error.what());
         }
@@ -176,7 +176,7 @@ TEST_CASE("07: the same awaiter can be awaited twice") {
     CHECK(loop.current_time() == 4);
 }
 
-TEST_CASE("07: a task may add tasks: they are behind all that are ready") {
+TEST_CASE("07: a task may add tasks, which run behind all ready ones") {
     EventLoop loop;
     Log log;
     auto parent = [](EventLoop& loop, Log& log) -> Task<> {
@@ -190,7 +190,7 @@ TEST_CASE("07: a task may add tasks: they are behind all that are ready") {
     CHECK(log.text() == "parent other0 child0");
 }
 
-TEST_CASE("07: an exception that leaves an added task is reported, with its name") {
+TEST_CASE("07: an exception that leaves an added task is reported with the task's name") {
     Log errors;
     EventLoop loop([&errors](const std::string& task, const std::exception_ptr& error) {
         try {
@@ -204,10 +204,10 @@ TEST_CASE("07: an exception that leaves an added task is reported, with its name
     loop.add_task("good", sleeper(loop, log, "good", {2}));
     loop.run();
     CHECK(errors.text() == "bad: broken");
-    CHECK_MESSAGE(log.text() == "good0 good2", "only the task that failed ends");
+    CHECK_MESSAGE(log.text() == "good0 good2", "only the failed task should end");
 }
 
-TEST_CASE("07: a deadlock is reported, by name") {
+TEST_CASE("07: a deadlock names the waiting tasks") {
     EventLoop loop;
     Event chicken(loop);
     Event egg(loop);
@@ -222,10 +222,10 @@ TEST_CASE("07: a deadlock is reported, by name") {
     CHECK_THROWS_WITH_AS(loop.run(), "deadlock at 3: nothing can wake \"chicken\", \"egg\"",
                          Deadlock);
     egg.set();
-    loop.run();  // resolved from outside: now all can finish
+    loop.run();  // woken from outside: now all tasks can finish
 }
 
-TEST_CASE("07: a deadlock of many names some of them") {
+TEST_CASE("07: a deadlock of many tasks names the first ones") {
     EventLoop loop;
     Event never(loop);
     Log log;
@@ -234,14 +234,14 @@ TEST_CASE("07: a deadlock of many names some of them") {
     }
     try {
         loop.run();
-        FAIL("1,000 tasks wait for an event that nobody sets: run() should throw Deadlock");
+        FAIL("1,000 tasks wait for an event that is never set: run() should throw Deadlock");
     } catch (const Deadlock& deadlock) {
         const std::string what = deadlock.what();
         CHECK(what.find("\"t9\" and 990 more") != std::string::npos);
     }
 }
 
-TEST_CASE("07: an event wakes all who wait, in order, and nobody waits for it afterwards") {
+TEST_CASE("07: an event wakes its waiting tasks in order, and later ones do not wait") {
     EventLoop loop;
     Event event(loop);
     Log log;
@@ -303,7 +303,7 @@ TEST_CASE("07: a ready task that is destroyed before its turn does not run") {
     CHECK(log.text() == "sleeps0");
 }
 
-TEST_CASE("07: sleepers destroyed by the million leave nothing behind") {
+TEST_CASE("07: a hundred thousand destroyed sleepers leave nothing behind") {
     EventLoop loop;
     int alive = 0;
     for (int i = 0; i < tools::many / 10; ++i) {
@@ -313,10 +313,10 @@ TEST_CASE("07: sleepers destroyed by the million leave nothing behind") {
     CHECK(alive == 0);
     loop.run();
     CHECK_MESSAGE(loop.current_time() == 0,
-                  "nobody sleeps any more: the clock has no reason to move");
+                  "no task sleeps any more: the clock has no reason to move");
 }
 
-TEST_CASE("07: destroyed sleepers among living ones: the living wake in order") {
+TEST_CASE("07: sleepers wake in order after others were destroyed") {
     EventLoop loop;
     Log log;
     int alive = 0;
@@ -342,7 +342,7 @@ TEST_CASE("07: destroyed sleepers among living ones: the living wake in order") 
     CHECK(loop.current_time() == 109);
 }
 
-TEST_CASE("07: the end of a loop destroys its tasks, wherever they are") {
+TEST_CASE("07: destroying a loop destroys its tasks, wherever they wait") {
     int alive = 0;
     {
         EventLoop loop;
@@ -366,7 +366,7 @@ TEST_CASE("07: the end of a loop destroys its tasks, wherever they are") {
     CHECK(alive == 0);
 }
 
-/// A task with every kind of suspension point in it. They are numbered in the order of the log.
+/// A task with every kind of suspension point.
 Task<int> everything(EventLoop& loop, Event& event, int& alive) {
     const Guest guest(alive);
     co_await loop.async_sleep(1);
@@ -399,7 +399,7 @@ Task<int> everything(EventLoop& loop, Event& event, int& alive) {
 }
 
 TEST_CASE("07: a task can be destroyed wherever it is suspended") {
-    // One run for each moment: after `steps` turns of another task the task is destroyed.
+    // One run per moment: the task is destroyed after `steps` turns of another task.
     int finished_after = -1;
     for (int steps = 0; finished_after < 0; ++steps) {
         REQUIRE(steps < 100);
@@ -415,7 +415,8 @@ TEST_CASE("07: a task can be destroyed wherever it is suspended") {
         victim.push_back(everything(loop, event, alive));
         if (steps > 0) victim.front().start();
         auto killer = [](EventLoop& loop, std::vector<Task<int>>& victim, int turns) -> Task<> {
-            // A turn is half of a tick: once before, once after those that wake at the same time.
+            // Two turns at the same time, then one tick: the task is destroyed before and after
+            // the tasks that wake at that time.
             for (int turn = 1; turn < turns; ++turn)
                 co_await loop.async_sleep(turn % 3 == 0 ? 1 : 0);
             if (!victim.front().done()) victim.clear();

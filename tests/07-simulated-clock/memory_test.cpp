@@ -1,4 +1,4 @@
-// What a task costs: allocations are counted, not timed. See docs/07-simulated-clock.md.
+// What a task costs, counted in allocations. See docs/07-simulated-clock.md.
 #include <cstdlib>
 #include <new>
 #include <string>
@@ -14,7 +14,7 @@ long allocations = 0;
 
 }  // namespace
 
-// Counting replacements for all of this test program.
+// Replacements that count, for this whole test program.
 // NOLINTBEGIN(cppcoreguidelines-no-malloc, hicpp-no-malloc)
 [[gnu::noinline]] void* operator new(std::size_t size) {
     void* block = std::malloc(size);
@@ -39,7 +39,7 @@ using tools::run_alone;
 using tools::Task;
 using tools::Time;
 
-/// AddressSanitizer needs to see every frame come and go: there the pool steps aside.
+/// With AddressSanitizer the pool keeps nothing: every frame has to be allocated and freed.
 #if defined(__SANITIZE_ADDRESS__)
 constexpr bool pooled = false;
 #elif defined(__has_feature)
@@ -53,8 +53,8 @@ Task<int> child(EventLoop& loop) {
     co_return 1;
 }
 
-/// The clock takes memory when more tasks than ever sleep until a moment that differs from now in
-/// the same highest bit. Here that is one for each bit.
+/// A bucket of the clock allocates when it holds more sleepers than ever before. This puts one
+/// sleeper into each bucket.
 Task<> warm_up(EventLoop& loop) {
     co_await loop.async_sleep(0);
     for (Time delay = 1; delay < Time{1} << 50; delay *= 2) co_await loop.async_sleep(delay);
@@ -83,7 +83,7 @@ TEST_CASE("07: a sleep allocates nothing") {
     CHECK(counted == 0);
 }
 
-TEST_CASE("07: awaiting a child allocates nothing: its frame was somebody's before") {
+TEST_CASE("07: awaiting a child allocates nothing: its frame comes from the pool") {
     long counted = -1;
     run_alone([&](EventLoop& loop) { return await_children_and_count(loop, counted); });
     if (pooled) CHECK(counted == 0);
@@ -103,23 +103,23 @@ TEST_CASE("07: waiting for an event allocates nothing") {
     CHECK(counted == 0);
 }
 
-TEST_CASE("07: sleepers that are destroyed do not pile up in the clock") {
+TEST_CASE("07: destroyed sleepers do not accumulate in the clock") {
     EventLoop loop;
     for (int i = 0; i < 100; ++i) child(loop).start();
     const long before = allocations;
     for (int i = 0; i < 100'000; ++i) child(loop).start();  // started, asleep, destroyed
     const long counted = allocations - before;
-    if (pooled) CHECK_MESSAGE(counted == 0, "the clock keeps an entry for each");
-    if (!pooled) CHECK_MESSAGE(counted < 100'100, "the clock keeps an entry for each");
+    if (pooled) CHECK_MESSAGE(counted == 0, "the clock should not keep an entry for each");
+    if (!pooled) CHECK_MESSAGE(counted < 100'100, "the clock should not keep an entry for each");
 }
 
-TEST_CASE("07: a frame of the pool is used again, and never twice at the same time") {
+TEST_CASE("07: the pool reuses a freed frame, and never one that is in use") {
     if (pooled) {
         void* first = FramePool::take(200);
         void* second = FramePool::take(200);
         CHECK(first != second);
         FramePool::give_back(first, 200);
-        CHECK_MESSAGE(FramePool::take(193) == first, "a size that is about the same");
+        CHECK_MESSAGE(FramePool::take(193) == first, "a similar size should get the same frame");
         void* other = FramePool::take(500);
         CHECK(other != second);
         FramePool::give_back(other, 500);

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The event loop of chapter 07 as simple as can be: what every plan must print.
+"""A minimal model of chapter 07's event loop: what every plan must print.
 
     model.py [PLAN]     runs the plan (or the example), as 07-simulated-clock does
 """

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Runs random plans on 07-simulated-clock and on the model, and compares what they print; then bad
-plans, and the other ways to show one.
+"""Runs random plans on 07-simulated-clock and on the model and compares their output. Then bad
+plans, and the other output formats.
 
     plans_test.py       BUILD=build says where the program is, SEED=7 and PLANS=2000 which plans
 """
@@ -81,14 +81,14 @@ class Plans(unittest.TestCase):
                          "100000 tasks, 300000 wake-ups, clock at 100002\n")
 
     def test_end_of_the_clock(self):
-        """the last moment there is"""
+        """the last moment of the clock"""
         self.assertEqual(run("-", stdin=f"A: {LAST}".encode()),
                          (0, f"A started at 0\nA resumed at {LAST}\n", ""))
 
 
 class BadPlans(unittest.TestCase):
     def test_lines(self):
-        """a line that makes no sense: which one, why, and before anything runs"""
+        """a bad line is reported, with its number and the reason, before anything runs"""
         for plan, why in [
             ("A: 1\n\nB: 1 x 2", ':3: "x" is not a delay'),
             ("A: -1", ':1: "-1" is not a delay'),
@@ -107,7 +107,7 @@ class BadPlans(unittest.TestCase):
             (f"A: {LAST} 0 1", ":1: the clock does not go as far as this task sleeps"),
             ("A: 1\nB 1 2", ':2: there is no ":" after the name'),
             ("A # : 1", ':1: there is no ":" after the name'),
-            ("# who?\n: 1", ':2: there is no name before the ":"'),
+            ("# why?\n: 1", ':2: there is no name before the ":"'),
             ("A: 1\nB: 2\n A : 3", ':3: there is a task "A" in line 1'),
             ("A\x1b[1m: 1", ':1: the name "A?[1m" contains a control character'),
         ]:

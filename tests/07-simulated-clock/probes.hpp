@@ -1,4 +1,4 @@
-// What a test of a task looks at: who ran when, what is alive, how deep the stack is. No loop.
+// What a test of a task observes: what ran when, what is alive, how deep the stack is. No loop.
 #pragma once
 
 #include <algorithm>
@@ -23,7 +23,7 @@ private:
     std::string text_;
 };
 
-/// Stands for whatever a task holds while it waits: counts how many of it there are.
+/// Stands for anything that a task holds while it waits. Counts how many guests are alive.
 class Guest {
 public:
     explicit Guest(int& alive) : alive_(&alive) { ++alive; }
@@ -37,8 +37,8 @@ private:
     int* alive_;
 };
 
-/// How many tasks may stand on each other's shoulders. AddressSanitizer keeps g++ from making a
-/// jump out of a symmetric transfer, so each await costs some stack there.
+/// How many tasks the tests nest. With AddressSanitizer g++ cannot turn a symmetric transfer into a
+/// jump, so each await costs some stack there.
 #if defined(__SANITIZE_ADDRESS__) && !defined(__clang__)
 constexpr bool jumps = false;
 constexpr int many = 1'000;
@@ -47,11 +47,11 @@ constexpr bool jumps = true;
 constexpr int many = 1'000'000;
 #endif
 
-/// The lowest and the highest address of the stack that note() was called at.
+/// Records the lowest and the highest stack address at which note() was called.
 class StackUse {
 public:
     void note() {
-        // Not the address of a variable: AddressSanitizer may keep those elsewhere.
+        // Not the address of a variable: AddressSanitizer may store those elsewhere.
         const auto address = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
         if (lowest_ == 0 || address < lowest_) lowest_ = address;
         highest_ = std::max(highest_, address);
@@ -63,7 +63,7 @@ private:
     std::uintptr_t highest_ = 0;
 };
 
-/// So many tasks, each awaiting the next one. Its result is their number.
+/// `depth` tasks, each awaiting the next one. The result is their number.
 inline Task<int> level(int depth, StackUse& stack) {
     stack.note();
     const int below = depth == 1 ? 0 : co_await level(depth - 1, stack);

@@ -30,7 +30,7 @@ Task<> say(Log& log, std::string word) {
     co_return;
 }
 
-/// A result that can only be moved, and cannot be made out of nothing.
+/// A result that is move-only and has no default constructor.
 struct Precious {
     explicit Precious(int number) : value(std::make_unique<int>(number)) {}
     std::unique_ptr<int> value;
@@ -40,8 +40,8 @@ Task<Precious> make_precious() {
     co_return Precious(7);
 }
 
-/// Suspends for good: only destroying ends it.
-Task<> wait_for_ever(Guest /*guest*/) {
+/// Suspends forever: it ends only by being destroyed.
+Task<> wait_forever(Guest /*guest*/) {
     co_await std::suspend_always();
 }
 
@@ -52,23 +52,23 @@ Task<> pass_on(Task<> task, Guest /*guest*/) {
 TEST_CASE("07: a task does nothing until it is awaited or started") {
     Log log;
     Task<> task = say(log, "ran");
-    CHECK_MESSAGE(log.text() == "", "calling a task only creates it: Task is lazy");
+    CHECK_MESSAGE(log.text() == "", "a call only creates the task: Task is lazy");
     task.start();
     CHECK(log.text() == "ran");
     CHECK(task.done());
 }
 
-TEST_CASE("07: a task that nobody awaits is destroyed, and never runs") {
+TEST_CASE("07: a task that is never awaited is destroyed without running") {
     Log log;
     int alive = 0;
     {
-        const Task<> task = wait_for_ever(Guest(alive));
+        const Task<> task = wait_forever(Guest(alive));
     }
     {
         const Task<> task = say(log, "ran");
     }
     CHECK(log.text() == "");
-    CHECK_MESSAGE(alive == 0, "the arguments live in the frame and go with it");
+    CHECK_MESSAGE(alive == 0, "the arguments are stored in the frame and destroyed with it");
 }
 
 TEST_CASE("07: co_await gives the result") {
@@ -79,7 +79,7 @@ TEST_CASE("07: co_await gives the result") {
     CHECK(result == 42);
 }
 
-TEST_CASE("07: result() for whoever is not a coroutine") {
+TEST_CASE("07: result() for a caller that is not a coroutine") {
     Task<int> task = answer();
     task.start();
     REQUIRE(task.done());
@@ -91,7 +91,7 @@ TEST_CASE("07: result() for whoever is not a coroutine") {
     CHECK_THROWS_WITH(other.result(), "no answer");
 }
 
-TEST_CASE("07: results may be move-only, without a default, or an exception_ptr") {
+TEST_CASE("07: a result may be move-only, without a default constructor, or an exception_ptr") {
     Task<Precious> precious = make_precious();
     precious.start();
     CHECK(*precious.result().value == 7);
@@ -109,7 +109,7 @@ TEST_CASE("07: an exception is thrown by the co_await") {
     auto parent = [](Log& log) -> Task<> {
         try {
             co_await failing();
-            log.add("went on");
+            log.add("continued");
         } catch (const std::runtime_error& error) {
             log.add(error.what());
         }
@@ -119,7 +119,7 @@ TEST_CASE("07: an exception is thrown by the co_await") {
     CHECK(log.text() == "no answer");
 }
 
-TEST_CASE("07: an exception that nobody catches climbs from task to task") {
+TEST_CASE("07: an uncaught exception propagates from task to task") {
     auto middle = []() -> Task<int> { co_return co_await failing() + 1; };
     auto top = [](auto& middle) -> Task<int> { co_return co_await middle() + 1; };
     Task<int> task = top(middle);
@@ -134,8 +134,8 @@ TEST_CASE("07: awaiting the same task twice is an error, not a crash") {
         Task<int> task = answer();
         co_await std::move(task);
         try {
-            co_await std::move(task);  // NOLINT(bugprone-use-after-move): that is the mistake
-            log.add("went on");
+            co_await std::move(task);  // NOLINT(bugprone-use-after-move): the mistake
+            log.add("continued");
         } catch (const std::logic_error&) {
             log.add("logic_error");
         }
@@ -145,7 +145,7 @@ TEST_CASE("07: awaiting the same task twice is an error, not a crash") {
     CHECK(log.text() == "logic_error");
 }
 
-TEST_CASE("07: the frame of an awaited task is gone when its co_await is over") {
+TEST_CASE("07: the frame of an awaited task is destroyed when its co_await ends") {
     int alive = 0;
     auto child = [](Guest) -> Task<> { co_return; };
     auto parent = [](auto& child, int& alive, int& alive_after) -> Task<> {
@@ -159,18 +159,18 @@ TEST_CASE("07: the frame of an awaited task is gone when its co_await is over") 
     CHECK(alive_after == 0);
 }
 
-TEST_CASE("07: assigning a task destroys the one that was there") {
+TEST_CASE("07: assigning to a task destroys the old one") {
     int alive = 0;
-    Task<> task = wait_for_ever(Guest(alive));
+    Task<> task = wait_forever(Guest(alive));
     task.start();
-    task = wait_for_ever(Guest(alive));
+    task = wait_forever(Guest(alive));
     CHECK(alive == 1);
     Task<>& same = task;
     task = std::move(same);
-    CHECK_MESSAGE(alive == 1, "a task assigned to itself stays");
+    CHECK_MESSAGE(alive == 1, "assigning a task to itself keeps it");
 }
 
-TEST_CASE("07: destroying a task destroys the tasks that it waits for, the innermost first") {
+TEST_CASE("07: destroying a task destroys the tasks below it, the innermost first") {
     struct Tell {
         Log* log;
         std::string word;
@@ -202,7 +202,7 @@ TEST_CASE("07: destroying a task destroys the tasks that it waits for, the inner
 
 TEST_CASE("07: destroying a chain of a million suspended tasks does not grow the stack") {
     int alive = 0;
-    Task<> task = wait_for_ever(Guest(alive));
+    Task<> task = wait_forever(Guest(alive));
     for (int i = 1; i < many; ++i) task = pass_on(std::move(task), Guest(alive));
     task.start();
     CHECK(alive == many);
@@ -222,7 +222,7 @@ TEST_CASE("07: an awaited task starts and ends by a jump: a million nested await
         CHECK_MESSAGE(stack.bytes() < 1'000, "each await left something on the stack");
 }
 
-TEST_CASE("07: a million awaits one after the other") {
+TEST_CASE("07: a million awaits, one after another, leave nothing on the stack") {
     auto parent = [](StackUse& stack) -> Task<int> {
         int sum = 0;
         for (int i = 0; i < many; ++i) {

@@ -1,4 +1,4 @@
-// What the tests of chapter 07 have in common.
+// Shared by the tests of chapter 07.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -14,7 +14,7 @@ namespace tools {
 using simulated::EventLoop;
 using simulated::Time;
 
-/// Logs "NAME0" at its start, and after each sleep NAME and the time.
+/// Logs NAME and the time, at its start and after each sleep.
 inline Task<> sleeper(EventLoop& loop, Log& log, std::string name, std::vector<Time> delays) {
     log.add(name + std::to_string(loop.current_time()));
     for (const Time delay : delays) {
@@ -23,7 +23,7 @@ inline Task<> sleeper(EventLoop& loop, Log& log, std::string name, std::vector<T
     }
 }
 
-/// Runs one task on a loop of its own, to the end.
+/// Runs one task to its end, on a loop of its own.
 template <typename MakeTask>
 void run_alone(MakeTask make_task) {
     EventLoop loop;

@@ -35,7 +35,7 @@ struct Work {
     int result;
 };
 
-/// Runs these workers with when_all, and logs the results or the error.
+/// Runs the workers with when_all, and logs the results or the error.
 Task<> run_workers(EventLoop& loop, Log& log, std::vector<Work> works, int& alive) {
     std::vector<Task<int>> tasks;
     for (const Work& work : works) {
@@ -59,33 +59,33 @@ std::string log_of(std::vector<Work> works) {
     return log.text();
 }
 
-TEST_CASE("07: when_all gives the results in the order of the tasks, not of their ends") {
+TEST_CASE("07: when_all returns the results in the order of the tasks, not of their ends") {
     CHECK(log_of({{3, 1}, {1, 2}, {2, 3}}) == "start1 start2 start3 end2 end3 end1 1 2 3 at3");
 }
 
-TEST_CASE("07: when_all nothing") {
+TEST_CASE("07: when_all without tasks") {
     CHECK(log_of({}) == "at0");
 }
 
-TEST_CASE("07: when_all tasks that never wait") {
+TEST_CASE("07: when_all with tasks that never wait") {
     CHECK(log_of({{0, 1}, {0, 2}}) == "start1 end1 start2 end2 1 2 at0");
     CHECK(log_of({{0, 1}, {2, 2}, {0, 3}}) == "start1 end1 start2 start3 end3 end2 1 2 3 at2");
 }
 
-TEST_CASE("07: the first exception destroys the siblings, then it is thrown") {
+TEST_CASE("07: the first exception destroys the other tasks and is then thrown") {
     CHECK(log_of({{5, 1}, {2, -2}, {9, 3}, {1, 4}}) ==
           "start1 start-2 start3 start4 end4 worker -2 alive:0 at2");
 }
 
-TEST_CASE("07: of two exceptions at the same time the first one counts") {
+TEST_CASE("07: of two exceptions at the same time, the first one is thrown") {
     CHECK(log_of({{2, -1}, {2, -2}}) == "start-1 start-2 worker -1 alive:0 at2");
 }
 
-TEST_CASE("07: after an exception at the start no further task starts") {
+TEST_CASE("07: after an exception at the start no other task starts") {
     CHECK(log_of({{1, 1}, {0, -2}, {0, 3}}) == "start1 start-2 worker -2 alive:0 at0");
 }
 
-TEST_CASE("07: when_all tasks without results") {
+TEST_CASE("07: when_all with tasks without results") {
     Log log;
     auto quiet = [](EventLoop& loop, Log& log, Time delay) -> Task<> {
         co_await loop.async_sleep(delay);
@@ -102,7 +102,7 @@ TEST_CASE("07: when_all tasks without results") {
     CHECK(log.text() == "1 2 all");
 }
 
-TEST_CASE("07: when_all results that can only be moved") {
+TEST_CASE("07: when_all with move-only results") {
     auto make = [](EventLoop& loop, int number) -> Task<std::unique_ptr<int>> {
         co_await loop.async_sleep(number);
         co_return std::make_unique<int>(number);
@@ -117,7 +117,7 @@ TEST_CASE("07: when_all results that can only be moved") {
     CHECK(sum == 12);
 }
 
-TEST_CASE("07: when_all in when_all") {
+TEST_CASE("07: when_all inside when_all") {
     auto leaf = [](EventLoop& loop, int number) -> Task<int> {
         co_await loop.async_sleep(number);
         co_return number;
@@ -154,7 +154,7 @@ TEST_CASE("07: destroying a task that awaits when_all destroys its members") {
     CHECK(loop.current_time() == 0);
 }
 
-TEST_CASE("07: when_all a hundred thousand tasks") {
+TEST_CASE("07: when_all with a hundred thousand tasks") {
     std::vector<Work> works;
     for (int i = 0; i < tools::many / 10; ++i) works.push_back({i % 7, 1});
     const std::string text = log_of(std::move(works));

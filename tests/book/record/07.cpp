@@ -1,5 +1,5 @@
-// Tasks on chapter 07's loop, recorded. Without an argument: the chapter's example; with "plan":
-// more tasks, some of which wake at the same time.
+// Records tasks on chapter 07's loop. Without an argument it is the chapter's example, with "plan"
+// three tasks, some of which wake at the same time.
 #include <algorithm>
 #include <string>
 #include <utility>
@@ -20,7 +20,7 @@ using simulated::Time;
 
 namespace {
 
-/// Plays a plan, and keeps beside the loop a list of who is ready and who sleeps.
+/// Plays a plan, and keeps lists of the ready and the sleeping tasks beside the loop.
 class Scene {
 public:
     explicit Scene(Plan plan) : plan_(std::move(plan)) {
@@ -34,9 +34,9 @@ public:
             loop_.add_task(task.name, run(task));
         }
         recorder_.next_turn();
-        recorder_.begin("start", "add_task()", "All tasks are ready. None has begun.");
+        recorder_.begin("start", "add_task()", "All tasks are ready. None has started.");
         loop_.run();
-        recorder_.begin("end", "run() returns", "Nobody is ready, and nobody sleeps.");
+        recorder_.begin("end", "run() returns", "No task is ready, and none sleeps.");
         recorder_.print(title);
     }
 
@@ -50,13 +50,13 @@ private:
         has_its_turn(task.name, "starts");
         for (const Time delay : task.delays) {
             const Time wake_at = loop_.current_time() + delay;
-            recorder_.say("It sleeps for " + std::to_string(delay) + ", so until " +
+            recorder_.say("It sleeps for " + std::to_string(delay) + ", until " +
                           std::to_string(wake_at) + ".");
             sleepers_.push_back({wake_at, task.name});
             co_await loop_.async_sleep(delay);
             has_its_turn(task.name, "resumes");
         }
-        recorder_.say("It is finished.");
+        recorder_.say("It has finished.");
     }
 
     void has_its_turn(const std::string& name, const std::string& how) {
@@ -66,7 +66,7 @@ private:
         recorder_.begin("tasks", name + " " + how);
     }
 
-    /// Nobody was ready, yet a task runs: the loop has moved its clock.
+    /// No task was ready, yet one runs: the loop has moved its clock.
     void jump() {
         recorder_.next_turn();
         const bool jumps = time_ != loop_.current_time();
@@ -78,7 +78,7 @@ private:
         recorder_.begin(
             "clock",
             (jumps ? "the clock jumps to " : "the clock stays at ") + std::to_string(time_),
-            "Nobody was ready. Who wakes now is ready again, in the order of going "
+            "No task was ready. The tasks that wake now become ready, in the order of going "
             "to sleep.");
     }
 
