@@ -32,7 +32,7 @@ int main() {
             std::puts("3: and now something fails");
             throw std::runtime_error("the disk is full");
         })
-        .then([] { std::puts("4: never printed"); })
+        .then([] { std::puts("4: the file is saved"); })
         .catch_error([](const std::exception_ptr& error) {
             std::printf("5: caught: %s\n", promises::message(error).c_str());
         })
