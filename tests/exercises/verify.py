@@ -185,6 +185,10 @@ class Verification:
         if not exercise.cases:
             self.trouble(f"{exercise.number} has no tests: TEST_CASE(\"{exercise.number} ...\")")
         hints = f"tests/exercises/hints/{exercise.number}.md"
+        path = self.course.root / hints
+        title = f"# {exercise.number} {exercise.title}"
+        if path.exists() and not path.read_text().startswith(title + "\n"):
+            self.trouble(f"{hints} does not begin with its title in holes/: {title}")
         if len(exercise.hints) < 2:
             self.trouble(f"{hints} has {len(exercise.hints)} hints: write two at least")
         for hint in exercise.hints:
