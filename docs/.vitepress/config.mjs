@@ -2,13 +2,17 @@ import { defineConfig } from 'vitepress'
 import { groups, siteFile, title } from './course.mjs'
 import { course, slugify } from './markdown.mjs'
 import { placeholder, relocate } from './relocate.mjs'
+import { search } from './search.mjs'
+
+// A link to the repository appears only if there is one: make book BOOK_REPOSITORY=https://...
+const repository = process.env.BOOK_REPOSITORY
 
 const link = (file) => '/' + siteFile(file).replace(/(index)?\.md$/, '')
 
 const sidebar = groups().map(([text, files]) => ({
   text,
   items: files.map((file) => ({
-    text: file === 'README.md' ? 'What this is' : title(file),
+    text: file === 'README.md' ? 'How to use this course' : title(file),
     link: link(file)
   }))
 }))
@@ -30,14 +34,17 @@ export default defineConfig({
     theme: { light: 'github-light', dark: 'github-dark' }
   },
   themeConfig: {
-    search: { provider: 'local' },
+    search: { provider: 'local', options: search },
     nav: [
       { text: 'Chapters', link: '/01-blocking-read' },
       { text: 'Glossary', link: '/glossary' }
     ],
+    socialLinks: repository ? [{ icon: 'github', link: repository }] : [],
     sidebar,
     outline: { level: [2, 3], label: 'On this page' },
-    docFooter: { prev: 'Before', next: 'Next' }
+    docFooter: { prev: 'Previous page', next: 'Next page' }
   },
+  // Mermaid and the search index are large, and are loaded only when they are needed.
+  vite: { build: { chunkSizeWarningLimit: 2000 } },
   buildEnd: (site) => relocate(site.outDir)
 })

@@ -1,10 +1,10 @@
-// What stands where: the files of the course, and the pages of the site that show them.
+// Which files the course consists of, and which page of the site shows each of them.
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join, posix } from 'node:path'
 
 export const root = process.env.COURSE ?? process.cwd()
 
-// The side bar. A page that does not exist (yet, or in a hand-out) is left out.
+// The sidebar. A page that does not exist (yet, or in a hand-out) is left out.
 const reading = [
   ['Begin', ['README.md']],
   ['Chapters', [
@@ -15,7 +15,9 @@ const reading = [
     'docs/05-callback-loop.md',
     'docs/06-promises.md',
     'docs/07-simulated-clock.md',
-    'docs/08-coroutine-loop.md'
+    'docs/08-coroutine-loop.md',
+    'docs/08-lifetime.md',
+    'docs/08-chat-room.md'
   ]],
   ['Looking back', [
     'docs/what-you-have-built.md',
@@ -45,7 +47,7 @@ export function filesBelow(folder) {
 export const pages = ['README.md', ...filesBelow('docs').filter((file) => file.endsWith('.md'))]
 export const title = (page) => read(page).match(/^# (.*)$/m)?.[1] ?? page
 
-/** The side bar's groups: [heading, pages]. What the list above does not name comes last. */
+/** The sidebar's groups: [heading, pages]. Pages that the list above does not name come last. */
 export function groups() {
   const named = reading.flatMap(([, files]) => files)
   const rest = pages.filter((page) => !named.includes(page))
@@ -58,7 +60,7 @@ export function groups() {
   ].filter(([, files]) => files.length > 0)
 }
 
-/** Where the site shows a file or folder of the repository: a path that ends in .md. */
+/** The page of the site (a path that ends in .md) that shows a file or folder of the repository. */
 export function siteFile(file) {
   if (file === 'README.md') return 'start.md'
   if (file.endsWith('.md') && file.startsWith('docs/')) {
@@ -67,9 +69,34 @@ export function siteFile(file) {
   return isFolder(file) ? `source/${file}/index.md` : `source/${file}.md`
 }
 
-/** Which file of the repository a page of the site shows: relative links start there. */
+/** The file of the repository that a page of the site shows. Relative links start there. */
 export function repositoryFile(page) {
   if (page === 'index.md' || page === 'start.md') return 'README.md'
   if (page.startsWith('source/')) return page.slice('source/'.length).replace(/(\/index)?\.md$/, '')
   return 'docs/' + (exists('docs/' + page) ? page : page.replace(/index\.md$/, 'README.md'))
 }
+
+// The lines that mark an exercise in the code; they are for tools, and no page shows them.
+export const isMarker = (line) => /^\s*(\/\/|#) *(EXERCISE|END|HINT)\b/.test(line)
+
+const resolve = (page, link) => posix.join(posix.dirname(page), link).replace(/\/$/, '')
+
+/** The files and folders that a page links to or shows code from. */
+export function filesNamedIn(page) {
+  const text = read(page)
+  const links = [...text.matchAll(/\]\(([^)#\s:]+)(?:#[^)]*)?\)/g)].map(([, link]) => resolve(page, link))
+  const code = [...text.matchAll(/^<!-- code: (?!\[)(\S+)/gm)].map(([, file]) => file)
+  return new Set([...links, ...code].filter((file) => !file.startsWith('..') && exists(file)))
+}
+
+/** The pages that explain a file, its own chapter's first. */
+export function pagesAbout(file) {
+  const chapter = file.match(/^(?:chapters|tests)\/([^/]+)/)?.[1]
+  const own = pages.filter((page) => page === `docs/${chapter}.md`)
+  const others = pages.filter((page) => !own.includes(page) && filesNamedIn(page).has(file))
+  return [...own, ...others]
+}
+
+/** The anchor that GitHub gives a heading, so that one link works in both places. */
+export const slugify = (heading) =>
+  heading.trim().toLowerCase().replace(/[^\p{L}\p{N}_\- ]/gu, '').replace(/ /g, '-')

@@ -1,15 +1,13 @@
-// What the pages' Markdown means on the site: links into the repository, directives, diagrams.
+// How the site reads the pages' Markdown: links into the repository, directives, consoles, diagrams.
 import { existsSync } from 'node:fs'
 import { posix } from 'node:path'
-import { exists, repositoryFile, siteFile } from './course.mjs'
+import { exists, repositoryFile, siteFile, slugify } from './course.mjs'
 
-/** The anchor that a code host gives a heading, so that one link is right in both places. */
-export const slugify = (heading) =>
-  heading.trim().toLowerCase().replace(/[^\p{L}\p{N}_\- ]/gu, '').replace(/ /g, '-')
+export { slugify }
 
 const onSite = (file) => existsSync(new URL(`../pages/${file}`, import.meta.url))
 
-/** A link of the repository as a link of the site; null where what it names is not there. */
+/** Turns a link of the repository into a link of the site; null if its target is not on the site. */
 function siteLink(link, page) {
   if (/^([a-z][a-z0-9+.-]*:|#)/.test(link)) return link
   const [path, anchor] = link.split('#')
@@ -35,7 +33,7 @@ function rewriteLinks(tokens, page) {
       else Object.assign(token, { type: 'text', content: `(${token.content})`, children: null })
     }
     if (token.type === 'link_open') {
-      const link = page.startsWith('source/') ? token.attrGet('href') : siteLink(token.attrGet('href'), page)
+      const link = siteLink(token.attrGet('href'), page)
       open.push(link)
       if (link === null) {
         token.tag = 'span'
@@ -48,7 +46,7 @@ function rewriteLinks(tokens, page) {
   }
 }
 
-/** The directives of tests/docs/pages.py say where the block below them comes from. */
+/** The directives of tests/docs/pages.py say which file the block below them comes from. */
 function directive(content, page) {
   const code = content.match(/^<!-- code: (?!\[)(\S+)/)
   if (!code || !exists(code[1]) || !onSite(siteFile(code[1]))) return ''
@@ -56,12 +54,50 @@ function directive(content, page) {
   return `<p class="from"><a href="${href}">${code[1]}</a></p>\n`
 }
 
-/** To be installed in front of VitePress's own rules, which turn .md into .html. */
+/**
+ * A terminal: commands and what they print. The copy button leaves out everything that has the
+ * class vp-copy-ignore: here the prompts, the output, and the line ends that belong to them.
+ */
+export function terminal(code) {
+  const lines = code.replace(/\n$/, '').split('\n')
+  let inCommand = false
+  const parts = lines.map((line) => {
+    const mark = line.match(inCommand ? /^(\$|>) / : /^\$ /)?.[0]
+    inCommand = mark !== undefined
+    return { mark, text: line.slice(mark?.length ?? 0), command: inCommand }
+  })
+  const last = parts.findLastIndex((part) => part.command)
+  const ignored = (html) => `<span class="vp-copy-ignore">${html}</span>`
+  return parts
+    .map(({ mark, text, command }, number) => {
+      const end = number < parts.length - 1 ? '\n' : ''
+      if (last < 0) return `<span class="line">${escape(text)}</span>${end}`
+      if (!command) return ignored(`<span class="line">${escape(text)}</span>${end}`)
+      const prompt = `<span class="vp-copy-ignore mark">${escape(mark)}</span>`
+      return `<span class="line prompt">${prompt}${escape(text)}</span>` + (number === last ? ignored(end) : end)
+    })
+    .join('')
+}
+
+const escape = (text) => text.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;')
+
+/** VitePress numbers lines 1, 2, 3...; a source page leaves out some lines, and keeps the file's numbers. */
+function renumber(html, skipped) {
+  const left = new Set(skipped)
+  let number = 0
+  return html.replace(/<span class="line-number">\d+<\/span>/g, () => {
+    do number += 1
+    while (left.has(number))
+    return `<span class="line-number">${number}</span>`
+  })
+}
+
+/** Must be installed before VitePress's own rules, which turn .md into .html. */
 export function course(md) {
   md.core.ruler.push('course', (state) => {
     const page = state.env.relativePath
     if (page === undefined) return
-    if (!page.startsWith('source/') || page.endsWith('/index.md')) rewriteLinks(state.tokens, page)
+    rewriteLinks(state.tokens, page)
     for (const token of state.tokens) {
       if (token.type === 'html_block' && token.content.startsWith('<!--')) {
         token.content = directive(token.content, page)
@@ -69,18 +105,24 @@ export function course(md) {
     }
   })
   const fence = md.renderer.rules.fence
-  md.renderer.rules.fence = (tokens, index, ...rest) => {
+  md.renderer.rules.fence = (tokens, index, options, env, self) => {
     const token = tokens[index]
-    if (token.info.trim() === 'console') {
+    const info = token.info.trim()
+    if (info === 'console') {
       token.info = 'text'
-      return fence(tokens, index, ...rest)
+      return fence(tokens, index, options, env, self)
         .replace('class="language-text', 'class="language-text console')
-        .replace(/<span class="line">(?=<span>(\$|&gt;|&#x3E;|>) )/g, '<span class="line prompt">')
+        .replace(/(<code[^>]*>)[^]*?(<\/code>)/, (_, open, close) => open + terminal(token.content) + close)
     }
-    if (token.info.trim() !== 'mermaid') return fence(tokens, index, ...rest)
-    const source = md.utils.escapeHtml(token.content)
-    return `<Diagram source="${encodeURIComponent(token.content)}"><pre class="diagram-source" v-pre>${source}</pre></Diagram>\n`
+    if (info === 'mermaid') {
+      const source = md.utils.escapeHtml(token.content)
+      return `<Diagram source="${encodeURIComponent(token.content)}"><pre class="diagram-source" v-pre>${source}</pre></Diagram>\n`
+    }
+    const html = fence(tokens, index, options, env, self)
+    return info.includes(':line-numbers') ? renumber(html, env.frontmatter?.skipped ?? []) : html
   }
+  // As a line end, Vue would remove it between two elements: "*inside*\n`when_any`".
+  md.renderer.rules.softbreak = () => ' '
   md.renderer.rules.table_open = () => '<div class="scroll" tabindex="0"><table>\n'
   md.renderer.rules.table_close = () => '</table></div>\n'
 }

@@ -1,5 +1,5 @@
-// VitePress builds for one fixed address. This lets the finished site stand at any: the pages get
-// relative links, and the scripts ask at run time where they are.
+// VitePress builds a site for one fixed address. This lets the finished site stand at any address:
+// pages get relative links, and scripts find out at run time where they are.
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
@@ -11,12 +11,12 @@ function relocatePage(text, depth) {
   const base = `<script>__BASE__=new URL("${up}",location.href).pathname</script>`
   return text
     .replace('<head>', `<head>\n    ${base}`)
-    .replace(/(__VP_SITE_DATA__=JSON\.parse\("(?:[^"\\]|\\.)*"\))/, '$1;__VP_SITE_DATA__.base=__BASE__')
+    .replace(/(__VP_SITE_DATA__=(?:JSON\.parse\("(?:[^"\\]|\\.)*"\)|deserializeFunctions\(JSON\.parse\("(?:[^"\\]|\\.)*"\)\)))/, '$1;__VP_SITE_DATA__.base=__BASE__')
     .replaceAll(`="${placeholder}`, `="${up}`)
 }
 
 function relocateScript(text) {
-  if (text.includes(`:"${placeholder}`)) {  // the search's index: one long text
+  if (text.includes(`:"${placeholder}`)) {  // the search index: one long text
     return text.replace(/export ?\{(\w+) as default\};?\s*$/, `export default $1.replaceAll("${placeholder}",__BASE__);`)
   }
   return text.replaceAll(new RegExp(`"${placeholder}([^"\\\\]*)"`, 'g'), '(__BASE__+"$1")')

@@ -1,8 +1,8 @@
-// Lays out the pages for VitePress: those of docs/ as they are, a first page made of the README,
-// and a page for every file of the course that a page may link to.
+// Lays out the pages for VitePress: those of docs/ as they are, a first page and a page of
+// instructions made from the README, and a page for every source file that a page may link to.
 import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join, posix } from 'node:path'
-import { exists, filesBelow, isFolder, pages, read, root, siteFile, title } from './course.mjs'
+import { exists, filesBelow, filesNamedIn, isFolder, isMarker, pages, pagesAbout, read, root, siteFile, slugify, title } from './course.mjs'
 
 const [out, mermaid] = process.argv.slice(2)
 
@@ -11,33 +11,34 @@ function put(page, text) {
   writeFileSync(join(out, page), text)
 }
 
-/** The part of a page below "## heading", or "" where there is none. */
-function section(text, heading) {
-  const parts = text.split(/^(?=## )/m)
-  return parts.find((part) => part.startsWith(`## ${heading}\n`)) ?? ''
-}
+// The README in parts: the first page shows its introduction and its map, the page of instructions
+// the rest, so that neither repeats the other.
+const [introduction, ...sections] = read('README.md').replace(/^# .*\n/, '').split(/^(?=## )/m)
+const isMap = (section) => /^## .*\bmap\b/i.test(section)
+const heading = (section) => section.match(/^## (.*)/)[1]
 
-/** What the README says before its first section, without its title. */
-function introduction(readme) {
-  return readme.split(/^(?=## )/m)[0].replace(/^# .*\n/, '')
-}
-
-/** From the line that contains `text` to the brace that closes what starts there. */
+/** A piece of code, from the line that contains `text` to the brace that closes it. */
 function construct(file, text) {
   const lines = exists(file) ? read(file).split('\n') : []
   const first = lines.findIndex((line) => line.includes(text))
   if (first < 0) return ''
   const indent = lines[first].match(/^ */)[0]
   const last = lines.findIndex((line, number) => number > first && line === `${indent}}`)
-  const code = lines.slice(first, last + 1).filter((line) => !/^ *\/\/ (EXERCISE|END) \d\d\.\d+$/.test(line))
+  const code = lines.slice(first, last + 1).filter((line) => !isMarker(line))
   return code.map((line) => line.slice(indent.length)).join('\n')
 }
 
+/** The page that "Begin" leads to: what you need, the first commands, how to read on. */
+function startPage() {
+  return `# How to use this course\n\n${sections.filter((section) => !isMap(section)).join('')}`
+}
+
 function firstPage() {
-  const readme = read('README.md')
-  const [what, ...paragraphs] = introduction(readme).trim().split(/\n\n/)
+  const [what, ...paragraphs] = introduction.trim().split(/\n\n/)
   const begin = construct('chapters/01-blocking-read/echo.hpp', 'void echo(int client)')
   const end = construct('chapters/08-coroutine-loop/conversation.hpp', 'Task<> echo()')
+  const firstSteps = sections.map(heading).find((text) => /first/i.test(text))
+  const anchor = firstSteps ? '#' + slugify(firstSteps) : ''
   const column = (heading, code, figure) => `<div>
 
 #### ${heading}
@@ -55,9 +56,9 @@ titleTemplate: false
 hero:
   name: ${title('README.md')}
   text: From read() to co_await
-  tagline: One echo server, eight ways of waiting. Each built by hand, each run, each measured.
+  tagline: One echo server, eight ways of waiting. You build, run and measure each of them.
   actions:
-    - { theme: brand, text: Begin, link: ./start }
+    - { theme: brand, text: Begin, link: ./start${anchor} }
     - { theme: alt, text: Chapter 01, link: ./01-blocking-read }
 ---
 
@@ -65,18 +66,17 @@ ${what}
 
 <div class="two">
 
-${begin && column('Chapter 01: one silent client stops all the others', begin, 'timeline-01-alone.svg')}
-${end && column('Chapter 08: nobody stops anybody', end, 'timeline-08.svg')}
+${begin && column('Chapter 01: one silent client stops all the others', begin, 'timeline-first.svg')}
+${end && column('Chapter 08: no client delays another', end, 'timeline-last.svg')}
 </div>
 
 ${paragraphs.join('\n\n')}
 
-${section(readme, 'The two commands')}
-${section(readme, 'The map')}
+${sections.filter(isMap).join('')}
 `
 }
 
-/** The component that replays a recorded run stands where the page says <!-- stepper: 07 -->. */
+/** Puts the component that replays a recorded run where the page says <!-- stepper: 07 -->. */
 function withSteppers(text, page) {
   const found = new Set()
   const variable = (name) => 'recording' + name.replace('-', '')
@@ -95,6 +95,7 @@ function withSteppers(text, page) {
 
 /** The hints of an exercise, each in a fold. Their text is in tests/exercises/hints, and nowhere else. */
 function folds(number) {
+  if (!exists(`tests/exercises/hints/${number}.md`)) return []
   const [, ...hints] = read(`tests/exercises/hints/${number}.md`).split(/^## (?=Hint \d+$)/m)
   return hints.map((hint) => {
     const [heading, ...lines] = hint.trim().split('\n')
@@ -113,21 +114,30 @@ function withHints(text) {
 
 const languages = { cpp: 'cpp', hpp: 'cpp', py: 'python', js: 'js', mjs: 'js', json: 'json', sh: 'sh' }
 
+/** Links from a source page back to the pages that explain the file. */
+function explainedIn(file) {
+  const link = (page) => `[${title(page)}](${posix.relative(posix.dirname(file), page)})`
+  const about = pagesAbout(file).filter((page) => page !== 'README.md')
+  return about.length > 0 ? `Explained in ${about.slice(0, 3).map(link).join(', ')}.` : ''
+}
+
+const hidden = 'search: false\nprev: false\nnext: false\noutline: false\npageClass: source\n'
+
 function sourcePage(file) {
   const name = posix.basename(file)
   const language = name === 'Makefile' ? 'make' : languages[name.split('.').pop()] ?? 'text'
+  const lines = read(file).trimEnd().split('\n')
+  const skipped = lines.flatMap((line, index) => (isMarker(line) ? [index + 1] : []))
   return `---
-search: false
-prev: false
-next: false
-outline: false
-pageClass: source
+${hidden}skipped: [${skipped}]
 ---
 
 # ${file}
 
-\`\`\`\`\`${language}
-${read(file).trimEnd()}
+${explainedIn(file)}
+
+\`\`\`\`\`${language}:line-numbers
+${lines.filter((line) => !isMarker(line)).join('\n')}
 \`\`\`\`\`
 `
 }
@@ -135,17 +145,14 @@ ${read(file).trimEnd()}
 function folderPage(folder) {
   const files = filesBelow(folder).map((file) => posix.relative(folder, file))
   const list = files.map((file) => `- [${file}](${posix.basename(folder)}/${file})`).join('\n')
-  return `---\nsearch: false\nprev: false\nnext: false\noutline: false\n---\n\n# ${folder}\n\n${list}\n`
+  return `---\n${hidden}---\n\n# ${folder}\n\n${explainedIn(folder)}\n\n${list}\n`
 }
 
-/** The files and folders that pages link to, and all the code of the chapters. */
+/** The files and folders that the pages name, and all the code of the chapters. */
 function sources() {
   const found = new Set([...filesBelow('chapters'), ...filesBelow('common')])
   for (const page of pages) {
-    for (const [, link] of read(page).matchAll(/\]\(([^)#\s:]+)(?:#[^)]*)?\)/g)) {
-      const file = posix.join(posix.dirname(page), link).replace(/\/$/, '')
-      if (!file.startsWith('..') && exists(file) && !pages.includes(file)) found.add(file)
-    }
+    for (const file of filesNamedIn(page)) if (!pages.includes(file)) found.add(file)
   }
   for (const file of [...found]) {
     if (isFolder(file)) filesBelow(file).forEach((inside) => found.add(inside))
@@ -155,7 +162,10 @@ function sources() {
 
 rmSync(out, { recursive: true, force: true })
 put('index.md', firstPage())
-for (const page of pages) put(siteFile(page), withSteppers(withHints(read(page)), siteFile(page)))
+put('start.md', startPage())
+for (const page of pages) {
+  if (page !== 'README.md') put(siteFile(page), withSteppers(withHints(read(page)), siteFile(page)))
+}
 for (const file of sources()) put(siteFile(file), isFolder(file) ? folderPage(file) : sourcePage(file))
 if (exists('docs/figures')) cpSync(join(root, 'docs/figures'), join(out, 'figures'), { recursive: true })
 mkdirSync(join(out, 'public'))
