@@ -96,7 +96,7 @@ help-all: help
 	@echo '  make docs-fix       write code and runs into the pages anew (PAGES=docs/...)'
 	@echo '  make book           the pages as a web site, in build/book/site (needs npm)'
 	@echo '  make book-test      the web site in Chromium (/usr/bin/chromium, CHROMIUM=...)'
-	@echo '  make timelines      the figures of the pages: the crowd at each server, drawn'
+	@echo '  make timelines      run the crowd once; write its table and figures into the pages'
 	@echo '  make recordings     what the steppers of the book replay, recorded anew'
 	@echo '  make conformance    chapter 06 under the Promises/A+ suite (needs Node.js)'
 	@echo '  make bench-growth   what more clients, timers and tasks cost (2 minutes)'
@@ -220,7 +220,7 @@ $(B)/conformance/node_modules: tests/conformance/package-lock.json | need-node
 	@npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --loglevel=error && touch $@
 
 # The book: docs/ as a web site in build/book/site, for any static file server, at any address. Its
-# machinery is in docs/.vitepress; npm fetches it, once. Nothing else needs any of it.
+# sources are in docs/.vitepress; npm fetches what it needs, once. Nothing else depends on it.
 .PHONY: book book-test
 book: $(B)/book/node_modules need-python
 	@rm -rf $(B)/book/.vitepress $(B)/book/site && cp -r docs/.vitepress $(B)/book/.vitepress
@@ -231,16 +231,13 @@ book: $(B)/book/node_modules need-python
 book-test: book recordings-check
 	@node tests/book/book_test.mjs $(B)/book/site $(B)/book/node_modules
 
-# The timelines on the pages: a visit of the crowd, drawn. Best on a machine that does nothing else.
-servers := $(filter-out 07,$(foreach c,$(chapters),$(firstword $(subst -, ,$(c)))))
+# The timelines on the pages, and the table and transcripts beside them, all from one run of the
+# crowd. Best on a machine that does nothing else.
 .PHONY: timelines
 timelines: $(programs) need-python
-	@mkdir -p docs/figures
-	@for c in $(servers); do python3 tests/crowd/crowd.py --build $(B) $$c --trace $(B)/trace-$$c.json | grep -A1 median && \
-	  python3 tests/crowd/timeline_svg.py $(B)/trace-$$c.json docs/figures/timeline-$$c.svg || exit 1; done
-	@python3 tests/crowd/timeline_svg.py $(B)/trace-01.json docs/figures/timeline-01-alone.svg 01-blocking-read
+	@python3 tests/crowd/publish.py --build $(B)
 
-# What the steppers of the book replay: real runs on a clock that jumps, the same every time.
+# The runs that the steppers of the book replay: real ones, on a clock that jumps, so always the same.
 recordings := 05 06 07 07-plan 08
 .PHONY: recordings recordings-check
 recordings: $(recordings:%=$(B)/book/recordings/%.json)
@@ -248,7 +245,7 @@ recordings: $(recordings:%=$(B)/book/recordings/%.json)
 
 recordings-check: $(recordings:%=$(B)/book/recordings/%.json)
 	@for file in $^; do cmp $$file docs/.vitepress/recordings/$${file##*/} || \
-	  { echo 'make: the recordings are not what the loops do now; to make them again: make recordings' >&2; exit 1; }; done
+	  { echo 'make: the recordings differ from what the loops do now; to record again: make recordings' >&2; exit 1; }; done
 
 .PRECIOUS: $(B)/obj/tests/book/record/%.o $(B)/book/record/%
 $(B)/book/record/%: $(B)/obj/tests/book/record/%.o

@@ -5,8 +5,8 @@
 
 TRACE is what `make run-01 TRACE=file` has written; with SERVER, only that one is drawn.
 
-One panel for each server, one row for each client: when it was there, when it was answered at once,
-and when it had to wait. Light or dark, as the reader's system asks for.
+One panel for each server, one row for each client: when it was connected, when it was answered at
+once, and when it had to wait. Light or dark, as the reader's system asks for.
 """
 
 from __future__ import annotations
@@ -15,17 +15,31 @@ import html
 import json
 import re
 import sys
+from dataclasses import dataclass
 
-WIDTH = 760
 LEFT, RIGHT = 84, 16
-ROW, HEAD, FOOT = 19, 58, 30
-AT_ONCE = 100_000  # microseconds: a wait that nobody notices
+ROW, FOOT = 19, 30
+AT_ONCE = 100_000  # microseconds: a wait too short to notice
 FEW_SLEEPS = 20  # a server that waits goes to sleep hundreds of times during a visit
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The size of a drawing, in units that are pixels where it is shown at its full width."""
+
+    width: int
+    head: int  # height above the rows
+    title: int  # font size
+    legend_below: bool  # in a line of its own, below the figures
+
+
+WIDE = Layout(width=760, head=58, title=15, legend_below=False)
+NARROW = Layout(width=560, head=76, title=14, legend_below=True)
 
 STYLE = """
     .card { fill: #ffffff }
-    text { font: 12px system-ui, sans-serif; fill: #52525b }
-    .title { font-weight: 600; font-size: 15px; fill: #18181b }
+    text { font: 13px system-ui, sans-serif; fill: #52525b }
+    .title { font-weight: 600; fill: #18181b }
     .grid { stroke: #e4e4e7 }
     .there { stroke: #a1a1aa; stroke-width: 2 }
     .answered { fill: #0d9488 }
@@ -81,34 +95,37 @@ class Visit:
         return f"longest wait for a reply: {waited} ms" + (f"; {self.labels}" if self.labels else "")
 
 
-def draw(visits: list[Visit]) -> str:
-    end = max(visit.end for visit in visits)
-    heights = [HEAD + ROW * len(visit.clients) + FOOT for visit in visits]
+def draw(visits: list[Visit], end: int = 0, layout: Layout = WIDE) -> str:
+    """The drawing of some visits. `end` is where the time axis ends, in microseconds; by default
+    when the last client leaves."""
+    end = end or max(visit.end for visit in visits)
+    heights = [layout.head + ROW * len(visit.clients) + FOOT for visit in visits]
     height = sum(heights)
     title = "; ".join(f"{visit.server} {visit.finding()}" for visit in visits)
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {layout.width} {height}" role="img">',
         f"  <title>{html.escape(title)}</title>",
         f"  <style>{STYLE}  </style>",
-        f'  <rect class="card" width="{WIDTH}" height="{height}" rx="10"/>',
+        f'  <rect class="card" width="{layout.width}" height="{height}" rx="10"/>',
     ]
     top = 0
     for visit, panel in zip(visits, heights):
-        parts += draw_visit(visit, top, end)
+        parts += draw_visit(visit, top, end, layout)
         top += panel
     return "\n".join(parts + ["</svg>", ""])
 
 
-def draw_visit(visit: Visit, top: int, end: int) -> list[str]:
-    scale = (WIDTH - LEFT - RIGHT) / end
+def draw_visit(visit: Visit, top: int, end: int, layout: Layout) -> list[str]:
+    scale = (layout.width - LEFT - RIGHT) / end
 
     def x(time: float) -> float:
         return round(LEFT + time * scale, 1)
 
-    rows_top = top + HEAD
+    rows_top = top + layout.head
     rows_end = rows_top + ROW * len(visit.clients)
     parts = [
-        f'  <text class="title" x="16" y="{top + 24}">{visit.server}: {visit.finding()}</text>',
+        f'  <text class="title" style="font-size: {layout.title}px" x="16" y="{top + 24}">'
+        f"{visit.server}: {visit.finding()}</text>",
         f'  <text x="16" y="{top + 42}">{html.escape(visit.figures())}</text>',
     ]
     for half in range(int(end / 500_000) + 1):
@@ -131,16 +148,23 @@ def draw_visit(visit: Visit, top: int, end: int) -> list[str]:
                 f'  <rect class="{kind}" x="{x(wait["ts"])}" y="{middle - 6}" width="{width}" '
                 'height="12" rx="1.5"/>'
             )
-    right, line = WIDTH - 16, top + 42
+    left, line = (16, top + 62) if layout.legend_below else (layout.width - 292, top + 42)
     legend = (
-        f'  <rect class="answered" x="{right - 264}" y="{line - 9}" width="10" height="10" rx="1.5"/>'
-        f'<text x="{right - 250}" y="{line}">within 0.1 s</text>'
-        f'<rect class="waits" x="{right - 172}" y="{line - 9}" width="10" height="10" rx="1.5"/>'
-        f'<text x="{right - 158}" y="{line}">later</text>'
-        f'<path class="there" d="M{right - 118} {line - 4}h14"/>'
-        f'<text x="{right - 98}" y="{line}">idle</text>'
+        f'  <rect class="answered" x="{left}" y="{line - 10}" width="10" height="10" rx="1.5"/>'
+        f'<text x="{left + 15}" y="{line}">reply within 0.1 s</text>'
+        f'<rect class="waits" x="{left + 136}" y="{line - 10}" width="10" height="10" rx="1.5"/>'
+        f'<text x="{left + 151}" y="{line}">later reply</text>'
+        f'<path class="there" d="M{left + 226} {line - 5}h14"/>'
+        f'<text x="{left + 246}" y="{line}">idle</text>'
     )
     return parts + [legend]
+
+
+def visits_in(trace: str) -> list[Visit]:
+    """All the servers of a trace file."""
+    with open(trace, encoding="utf-8") as file:
+        events = json.load(file)["traceEvents"]
+    return [Visit(events, pid) for pid in sorted({event["pid"] for event in events})]
 
 
 def main() -> int:
@@ -148,10 +172,7 @@ def main() -> int:
         print(__doc__, file=sys.stderr)
         return 2
     wanted = sys.argv[3:]
-    with open(sys.argv[1], encoding="utf-8") as file:
-        events = json.load(file)["traceEvents"]
-    pids = sorted({event["pid"] for event in events})
-    visits = [Visit(events, pid) for pid in pids]
+    visits = visits_in(sys.argv[1])
     with open(sys.argv[2], "w", encoding="utf-8") as file:
         file.write(draw([visit for visit in visits if not wanted or visit.server in wanted]))
     return 0
