@@ -1,5 +1,5 @@
 // Chapter 03: ask the kernel once about all clients, and sleep until one of
-// them can go on.
+// them is ready.
 #include <cstdint>
 #include <cstdio>
 #include <stdexcept>
@@ -19,8 +19,8 @@ using common::Listener;
 using polling::Client;
 using selecting::SelectSet;
 
-/// The question to the kernel: who can be read from, and who that owes bytes
-/// can be written to?
+/// Returns the question for the kernel: which clients have sent something, and
+/// which of the clients that we owe bytes have room for them?
 SelectSet interest_in(const Listener& listener,
                       const std::vector<Client>& clients) {
     SelectSet set;
@@ -58,12 +58,11 @@ int serve(std::uint16_t port) {
                 clients.emplace_back(std::move(socket));
                 refusing = false;
             } else if (socket && !refusing) {
-                // Closed here: the client sees that it is refused
+                // Leaving this block closes `socket`: the client sees that it
+                // is refused. One line on stderr for all that are refused.
                 std::fprintf(stderr,
                              "refusing clients: select takes no descriptor "
                              "above 1023\n");
-                // One line until somebody is taken again, not one for each
-                // client
                 refusing = true;
             }
             // END 03.2
@@ -80,7 +79,7 @@ int main(int argc, char** argv) {
     std::uint16_t port = 7000;
     return common::run_program(
         argc, argv, "03-select",
-        "Echoes, asleep in select() until a client is ready.",
+        "Echoes, and sleeps in select() until a client is ready.",
         {common::port_option(port)}, [&] {
             common::raise_descriptor_limit();
             return serve(port);

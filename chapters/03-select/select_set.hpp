@@ -1,4 +1,4 @@
-// What select() is asked, and what it answers.
+// The question that select() is asked, and the answer it writes over it.
 #pragma once
 
 #include <sys/select.h>
@@ -11,8 +11,8 @@
 
 namespace selecting {
 
-/// The descriptors of one wait, as one bit for each number. Filled anew for
-/// every wait, because select() writes its answer over the question.
+/// The descriptors to wait for: one bit for each number. A set serves for one
+/// wait, because select() overwrites the question with its answer.
 class SelectSet {
 public:
     SelectSet() {
@@ -20,19 +20,20 @@ public:
         FD_ZERO(&writable_);
     }
 
-    /// An fd_set has room for the numbers 0 to 1023, whatever the limit of the
-    /// process is. FD_SET beyond that writes over other memory (select(2)).
+    /// Returns true if an fd_set has room for `fd`: it holds the numbers 0 to
+    /// 1023, whatever the limit of the process is. FD_SET beyond that writes
+    /// over other memory (select(2)).
     static bool can_hold(int fd) { return fd < FD_SETSIZE; }
 
-    /// Asks: could `fd` be read from without waiting? Requires can_hold(fd).
+    /// Asks to be woken when `fd` is readable. Requires can_hold(fd).
     void add_reader(int fd) { add(fd, readable_); }
 
-    /// Asks: could `fd` be written to without waiting? Requires can_hold(fd).
+    /// Asks to be woken when `fd` is writable. Requires can_hold(fd).
     void add_writer(int fd) { add(fd, writable_); }
 
-    /// Sleeps until one of them is ready, or until the time-out is over (zero:
-    /// there is none). A signal ends it early, with nobody ready. Throws
-    /// std::system_error.
+    /// Sleeps until a descriptor is ready or the timeout is over (zero: no
+    /// timeout). A signal ends the wait early; then no descriptor counts as
+    /// ready. Throws std::system_error.
     void wait(std::chrono::milliseconds timeout) {
         timeval time{timeout.count() / 1000, timeout.count() % 1000 * 1000};
         timeval* limit = timeout.count() > 0 ? &time : nullptr;
@@ -43,9 +44,9 @@ public:
         *this = SelectSet();
     }
 
-    /// After wait(): can `fd` go on, in the direction that was asked about?
-    /// Closed by the other side, or broken, counts as ready: the next read or
-    /// write says so.
+    /// After wait(): returns true if `fd` is ready in the direction that was
+    /// asked about. A connection that was closed or reset counts as ready: the
+    /// next read or write reports it.
     [[nodiscard]] bool is_ready(int fd) const {
         return FD_ISSET(fd, &readable_) || FD_ISSET(fd, &writable_);
     }

@@ -1,4 +1,4 @@
-// The kernel's list of descriptors to watch.
+// The interest list that the kernel keeps, and the events it reports.
 #pragma once
 
 #include <sys/epoll.h>
@@ -14,36 +14,36 @@
 
 namespace epolling {
 
-/// An epoll instance: told once what to watch, it answers with what happened,
-/// and with nothing else. A descriptor leaves the list by being closed
-/// (epoll(7): when no duplicate of it is open).
+/// An epoll instance. A descriptor is registered once; each wait() returns the
+/// descriptors that are ready, and only those. Closing a descriptor removes it
+/// from the list, unless a duplicate of it is still open (epoll(7)).
 class Epoll {
 public:
     Epoll()
         : epoll_(common::check(::epoll_create1(EPOLL_CLOEXEC),
                                "cannot create an epoll instance")) {}
 
-    /// Watches `fd` for `events` (EPOLLIN...). `tag` comes back with each of
-    /// its events; not owned. Throws std::system_error (ENOSPC, ENOMEM: the
-    /// system cannot watch any more).
+    /// Watches `fd` for `events` (EPOLLIN...). `tag` is returned with each of
+    /// its events and is not owned. Throws std::system_error (ENOSPC, ENOMEM:
+    /// the system cannot watch any more descriptors).
     void add(int fd, std::uint32_t events, void* tag) {
         control(EPOLL_CTL_ADD, fd, events, tag);
     }
 
-    /// Watches `fd` for other events from now on.
+    /// Replaces the events that `fd` is watched for. Throws std::system_error.
     void modify(int fd, std::uint32_t events, void* tag) {
         control(EPOLL_CTL_MOD, fd, events, tag);
     }
 
-    /// Stops watching `fd`. Harmless where it is watched no more: closed, it
-    /// has left the list.
+    /// Stops watching `fd`. Does nothing if it is not watched: a descriptor
+    /// that was closed has left the list already.
     void remove(int fd) {
         ::epoll_ctl(epoll_.fd(), EPOLL_CTL_DEL, fd, nullptr);
     }
 
-    /// Sleeps until something happens, or until the time-out is over (negative:
-    /// there is none). Returns what happened: valid until the next call. Empty
-    /// after a time-out or a signal.
+    /// Sleeps until a descriptor is ready or the timeout is over (negative: no
+    /// timeout). Returns the events, which are valid until the next call; none
+    /// after a timeout or a signal. Throws std::system_error.
     std::span<const epoll_event> wait(std::chrono::milliseconds timeout) {
         const int room = static_cast<int>(events_.size());
         const int count = ::epoll_wait(epoll_.fd(), events_.data(), room,
@@ -63,7 +63,7 @@ private:
     }
 
     common::Descriptor epoll_;
-    // More than that come with the next call
+    // When more are ready, the rest comes with the next call
     std::array<epoll_event, 256> events_;
 };
 

@@ -1,8 +1,8 @@
-// Chapter 04: the kernel keeps the list, and a wake-up costs what happened, not
-// what is registration.
+// Chapter 04: the kernel keeps the list of descriptors. A wake-up costs time
+// for each descriptor that is ready, not for each one that is watched.
 //
-// Twice: level-triggered ("it is readable") and, with --edge, edge-triggered
-// ("it became readable").
+// There are two loops: level-triggered ("it is readable") and, with --edge,
+// edge-triggered ("it became readable").
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -25,14 +25,14 @@ using common::Listener;
 using epolling::Epoll;
 using polling::Client;
 
-/// A client, and what the loop has to remember about it.
+/// A client, and what the loop remembers about its registration with epoll.
 struct Registration {
     explicit Registration(Descriptor socket) : client(std::move(socket)) {}
 
     Client client;
-    // Level-triggered: what the kernel has been told to watch
+    // Level-triggered: the events that the kernel watches for
     std::uint32_t events = EPOLLIN;
-    // Edge-triggered: stands in the list of those that can go on
+    // Edge-triggered: this client is in the ready list
     bool ready = false;
 };
 
@@ -41,9 +41,9 @@ class Server {
 public:
     explicit Server(std::uint16_t port)
         : listener_(port, Listener::Mode::non_blocking) {
-        epoll_.add(listener_.fd(), EPOLLIN,
-                   // No tag: the listener, always level-triggered
-                   nullptr);
+        // The null tag stands for the listener, which is level-triggered in
+        // both modes
+        epoll_.add(listener_.fd(), EPOLLIN, nullptr);
         listener_.announce();
     }
 
@@ -64,15 +64,15 @@ public:
     }
 
     void run_edge_triggered() {
-        // An edge is told once. Whoever had more to do when its turn was over
-        // must be remembered.
+        // An edge is reported once, so a client with work left at the end of
+        // its turn has to be remembered here.
         std::vector<Registration*> ready;
         std::vector<Registration*> again;
         while (true) {
             for (const epoll_event& event :
                  wait(ready.empty() ? no_timeout : no_wait)) {
                 if (event.data.ptr == nullptr) {
-                    // Once and for all
+                    // Registered once, for both directions
                     accept(EPOLLIN | EPOLLOUT | EPOLLET);
                     continue;
                 }
@@ -82,9 +82,9 @@ public:
                 registration.ready = true;
             }
             for (Registration* registration : ready) {
-                // Until the kernel says EAGAIN: before that, nothing promises
-                // another edge. But not for ever: a client that sends faster
-                // than we read would never let go.
+                // Continue until EAGAIN: before it, another edge is not
+                // guaranteed. The bound keeps a client that sends faster than
+                // we read from starving the others.
                 bool more = true;
                 for (int turn = 0; more && turn < 16; ++turn)
                     more = registration->client.serve();
@@ -104,9 +104,9 @@ private:
     static constexpr std::chrono::milliseconds no_timeout{-1};
     static constexpr std::chrono::milliseconds no_wait{0};
 
-    /// Sleeps, but no longer than the listener's pause: a listener that cannot
-    /// accept must not be watched, since it stays readable and would end every
-    /// wait at once.
+    /// Waits for events, but not beyond the end of the listener's pause. During
+    /// a pause (no descriptor is left) the listener is not watched: it stays
+    /// readable and would end every wait at once.
     std::span<const epoll_event> wait(std::chrono::milliseconds timeout) {
         if (listener_.paused() == listening_) {
             listening_ = !listening_;
@@ -126,15 +126,16 @@ private:
         try {
             epoll_.add(fd, events, &registration);
         } catch (const std::exception& error) {
-            // The system's limit on watches (epoll(7))
+            // The system's limit on watched descriptors (epoll(7)); erasing
+            // the client closes its connection
             std::fprintf(stderr, "refusing a client: %s\n", error.what());
             clients_.erase(fd);
         }
     }
 
-    /// Tells the kernel only when it changes: a socket is nearly always
-    /// writable, so watching for that without anything to write would end every
-    /// wait at once.
+    /// Makes the kernel watch for what the client's state waits for; a system
+    /// call only when that changes. Never both directions: a socket is nearly
+    /// always writable, and that would end every wait at once.
     void update_interest(Registration& registration) {
         const std::uint32_t events =
             registration.client.state() == Client::State::writing ? EPOLLOUT
@@ -144,20 +145,20 @@ private:
         epoll_.modify(registration.client.fd(), events, &registration);
     }
 
+    /// Returns true if the client was finished: then `registration` is gone.
     bool drop_if_finished(Registration& registration) {
         if (registration.client.state() != Client::State::finished)
             return false;
-        // Closes it, which takes it off the kernel's list
+        // Closes the descriptor, which removes it from the interest list
         clients_.erase(registration.client.fd());
         return true;
     }
 
     Listener listener_;
     Epoll epoll_;
-    std::unordered_map<int, Registration>
-        // By descriptor; the addresses are the kernel's tags
-        clients_;
-    // The listener is being watched
+    // By descriptor. The elements never move: epoll's tags point to them.
+    std::unordered_map<int, Registration> clients_;
+    // False while the listener is paused and not watched
     bool listening_ = true;
 };
 
@@ -167,7 +168,8 @@ int main(int argc, char** argv) {
     std::uint16_t port = 7000;
     bool edge = false;
     return common::run_program(
-        argc, argv, "04-epoll", "Echoes, told by epoll who can go on.",
+        argc, argv, "04-epoll",
+        "Echoes, and lets epoll report which clients are ready.",
         {common::port_option(port),
          {"--edge", "", "edge-triggered instead of level-triggered",
           [&](std::string_view) { edge = true; }}},

@@ -1,4 +1,4 @@
-// Exercise 03.3: chapter 03's SelectSet, on top of poll() instead of select().
+// Exercise 03.3: the interface of chapter 03's SelectSet, on top of poll().
 #pragma once
 
 #include <poll.h>
@@ -12,24 +12,24 @@
 
 namespace selecting {
 
-/// The same interface as SelectSet, so the server could use either. The wall at
-/// 1,024 is gone: poll() takes a list of {descriptor, what is asked, what is
-/// answered} instead of three sets of bits.
+/// Has the interface of SelectSet, so the server can use either. The limit of
+/// 1,024 is gone: instead of sets of bits, poll() takes an array of
+/// {descriptor, requested events, returned events}.
 class PollSet {
 public:
-    /// Any number may be watched.
+    /// Returns true: poll() has no limit on the number of a descriptor.
     static bool can_hold(int /*fd*/) { return true; }
 
-    /// Asks: could `fd` be read from without waiting? At most one question for
-    /// each descriptor.
+    /// Asks to be woken when `fd` is readable. Each descriptor is added once at
+    /// most, as a reader or as a writer.
     void add_reader(int fd) { add(fd, POLLIN); }
 
-    /// Asks: could `fd` be written to without waiting?
+    /// Asks to be woken when `fd` is writable.
     void add_writer(int fd) { add(fd, POLLOUT); }
 
-    /// Sleeps until one of them is ready, or until the time-out is over (zero:
-    /// there is none). A signal ends it early, with nobody ready. Throws
-    /// std::system_error.
+    /// Sleeps until a descriptor is ready or the timeout is over (zero: no
+    /// timeout). A signal ends the wait early; then no descriptor counts as
+    /// ready. Throws std::system_error.
     void wait(std::chrono::milliseconds timeout) {
         const int limit =
             timeout.count() > 0 ? static_cast<int>(timeout.count()) : -1;
@@ -38,9 +38,9 @@ public:
         for (pollfd& entry : entries_) entry.revents = 0;
     }
 
-    /// After wait(): can `fd` go on, in the direction that was asked about?
-    /// Closed by the other side, or broken, counts as ready: the next read or
-    /// write says so.
+    /// After wait(): returns true if `fd` is ready in the direction that was
+    /// asked about. A connection that was closed or reset counts as ready: the
+    /// next read or write reports it.
     [[nodiscard]] bool is_ready(int fd) const {
         const auto number = static_cast<std::size_t>(fd);
         if (number >= index_.size() || index_[number] == absent) return false;
@@ -58,7 +58,7 @@ private:
     static constexpr std::size_t absent = static_cast<std::size_t>(-1);
 
     std::vector<pollfd> entries_;
-    // By descriptor: where its question stands
+    // For each descriptor number, the index of its entry
     std::vector<std::size_t> index_;
 };
 

@@ -11,14 +11,14 @@
 
 namespace epolling {
 
-/// Accepts every client that waits, and gives each to `welcome`, which owns it
+/// Accepts every pending connection and passes each to `welcome`, which owns it
 /// from then on.
 ///
-/// Called when an edge was reported for `listener` (non-blocking, EPOLLIN |
-/// EPOLLET): "somebody has come". There is one edge for however many came
-/// together, and no other before somebody new comes. Returns when nobody waits
-/// any more. Throws std::system_error, also where there is no descriptor left
-/// (EMFILE): then somebody still waits, and the caller must come back.
+/// The caller has received an edge for `listener` (non-blocking, EPOLLIN |
+/// EPOLLET). One edge stands for any number of connections, and the next edge
+/// comes with the next new connection. Returns when no connection is pending.
+/// Throws std::system_error, also when no descriptor is left (EMFILE): then a
+/// connection is still pending, and the caller must try again later.
 inline void accept_all(int listener,
                        const std::function<void(common::Descriptor)>& welcome) {
     while (true) {
