@@ -1,5 +1,5 @@
-// Exercise 03.2: chapter 03's server asks about the right ones, and refuses what select cannot
-// hold.
+// Exercise 03.2: chapter 03's server waits for the right descriptors, and refuses those that
+// select cannot hold.
 #include <doctest/doctest.h>
 #include <sys/resource.h>
 
@@ -19,9 +19,9 @@ using support::ServerProcess;
 
 }  // namespace
 
-TEST_CASE("03.2 who is silent holds nobody up") {
+TEST_CASE("03.2 a silent client does not delay the others") {
     const ServerProcess server;
-    INFO("three clients are connected; the first says nothing, the others speak in turn");
+    INFO("three clients are connected: the first is silent, the others send lines in turn");
     const Peer silent(server.port());
     Peer second(server.port());
     Peer third(server.port());
@@ -31,14 +31,14 @@ TEST_CASE("03.2 who is silent holds nobody up") {
     }
 }
 
-TEST_CASE("03.2 who is owed an answer gets it as soon as there is room") {
+TEST_CASE("03.2 pending bytes are sent as soon as the client has room") {
     const ServerProcess server;
     support::expect_owed_bytes(server);
 }
 
-TEST_CASE("03.2 when nothing happens the server sleeps") {
+TEST_CASE("03.2 an idle server sleeps") {
     const ServerProcess server;
-    INFO("two clients spoke, were answered, and are silent now");
+    INFO("two clients sent a line, were answered, and are silent now");
     Peer first(server.port());
     Peer second(server.port());
     first.echo("hello\n");
@@ -46,26 +46,28 @@ TEST_CASE("03.2 when nothing happens the server sleeps") {
     support::expect_idle(server);
 }
 
-TEST_CASE("03.2 a descriptor that select cannot hold is refused, and nobody else suffers") {
+TEST_CASE(
+    "03.2 a client whose descriptor select cannot hold is refused, and the others are served") {
     rlimit limit{};
     ::getrlimit(RLIMIT_NOFILE, &limit);
-    if (limit.rlim_max < 1200) return support::skip("it needs 1200 descriptors for each process");
+    if (limit.rlim_max < 1200)
+        return support::skip("this test needs 1200 descriptors in each process");
     const ServerProcess server;
     std::list<Peer> peers;
     std::size_t served = 0;
-    INFO("clients connected one after the other and stayed, until one was turned away");
+    INFO("clients connected one after another and stayed, until one was refused");
     for (int i = 0; i < 1100; ++i) {
         peers.emplace_back(server.port());
         if (!peers.back().is_served()) break;
         ++served;
     }
-    CHECK_MESSAGE(served > 1000, "the first thousand should be served; it was ", served);
+    CHECK_MESSAGE(served > 1000, "at least 1000 clients should be served; served: ", served);
     CHECK_MESSAGE(served < 1024, served,
                   " clients were served: more than select can hold. FD_SET beyond 1023 writes over "
                   "other memory (SelectSet::can_hold)");
     peers.front().echo("still here?\n");
     peers.erase(peers.begin());
-    INFO("one of those that were served left: there is room for a new one");
+    INFO("one of the served clients left, so there is room for a new one");
     support::wait_until("a new client to be served", [&] {
         peers.emplace_back(server.port());
         return peers.back().is_served();

@@ -20,7 +20,7 @@ using support::SocketPair;
 
 }  // namespace
 
-TEST_CASE("03.3 who can be read from is ready, who cannot is not") {
+TEST_CASE("03.3 only a readable descriptor is ready for reading") {
     const SocketPair talks;
     const SocketPair silent;
     talks.say("x");
@@ -30,10 +30,10 @@ TEST_CASE("03.3 who can be read from is ready, who cannot is not") {
     set.wait(0ms);
     CHECK(set.is_ready(talks.ours.fd()));
     CHECK_FALSE(set.is_ready(silent.ours.fd()));
-    CHECK_MESSAGE(!set.is_ready(talks.theirs.fd()), "nobody asked about this one");
+    CHECK_MESSAGE(!set.is_ready(talks.theirs.fd()), "this descriptor was never added");
 }
 
-TEST_CASE("03.3 who can be written to is ready, who is full is not") {
+TEST_CASE("03.3 only a descriptor with room is ready for writing") {
     const SocketPair empty;
     const SocketPair full;
     SocketPair::fill(full.ours.fd());
@@ -45,26 +45,26 @@ TEST_CASE("03.3 who can be written to is ready, who is full is not") {
     CHECK_FALSE(set.is_ready(full.ours.fd()));
 }
 
-TEST_CASE("03.3 what is broken is ready too, although nobody asked about that") {
+TEST_CASE("03.3 a broken connection is ready, although errors were not asked about") {
     std::array<int, 2> ends{};
     common::check(::pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK), "a test needs a pipe");
     common::Descriptor reading(ends[0]);
     const common::Descriptor writing(ends[1]);
     SocketPair::fill(writing.fd());
     reading.close();
-    INFO("a pipe is full, and nobody will ever read it: poll(2) answers POLLERR, not POLLOUT");
+    INFO("a pipe is full and its reading end is closed: poll(2) returns POLLERR, not POLLOUT");
     PollSet set;
     set.add_writer(writing.fd());
     set.wait(1ms);
     CHECK_MESSAGE(set.is_ready(writing.fd()),
-                  "who is broken can go on: the next write says EPIPE. Never told, the server "
-                  "would keep that connection for ever");
+                  "a broken connection counts as ready: the next write returns EPIPE. Otherwise "
+                  "the server would keep that connection forever");
 }
 
-TEST_CASE("03.3 a number beyond 1023 can be watched") {
+TEST_CASE("03.3 a descriptor above 1023 can be watched") {
     const SocketPair pair;
     const common::Descriptor high(::fcntl(pair.ours.fd(), F_DUPFD_CLOEXEC, 2000));
-    if (!high) return support::skip("it needs a descriptor with the number 2000");
+    if (!high) return support::skip("this test needs a descriptor with the number 2000");
     pair.say("x");
     PollSet set;
     set.add_reader(high.fd());
@@ -73,36 +73,36 @@ TEST_CASE("03.3 a number beyond 1023 can be watched") {
     CHECK(set.is_ready(high.fd()));
 }
 
-TEST_CASE("03.3 a time-out ends a wait in which nothing happens, and not before") {
+TEST_CASE("03.3 a wait ends at its timeout, not before") {
     const SocketPair silent;
     PollSet set;
     set.add_reader(silent.ours.fd());
     const auto began = std::chrono::steady_clock::now();
     set.wait(20ms);
     CHECK_MESSAGE(std::chrono::steady_clock::now() - began >= 20ms,
-                  "nobody spoke, and the wait of 20 ms was over too early: poll(2) counts in "
+                  "no byte came, and the wait of 20 ms was over too early: poll(2) counts in "
                   "milliseconds");
     CHECK_FALSE(set.is_ready(silent.ours.fd()));
 }
 
-TEST_CASE("03.3 without a time-out it waits until somebody speaks") {
+TEST_CASE("03.3 without a timeout, wait() sleeps until a byte comes") {
     const SocketPair pair;
-    std::thread somebody([&pair] {
+    std::thread sender([&pair] {
         std::this_thread::sleep_for(20ms);
         pair.say("x");
     });
     PollSet set;
     set.add_reader(pair.ours.fd());
-    support::waiting_for("wait(0ms), which means: without a time-out");
+    support::waiting_for("wait(0ms), which means: without a timeout");
     set.wait(0ms);
     const bool ready = set.is_ready(pair.ours.fd());
-    somebody.join();
+    sender.join();
     CHECK_MESSAGE(ready,
-                  "wait(0ms) returned before anybody had spoken. Zero means \"no time-out\" "
+                  "wait(0ms) returned before any byte had come. Zero means \"no timeout\" "
                   "here; to poll(2) it means \"do not sleep\"");
 }
 
-TEST_CASE("03.3 a signal ends a wait early, and nobody is ready") {
+TEST_CASE("03.3 after a signal, no descriptor is ready") {
     const support::Interruptions interruptions;
     const SocketPair silent;
     PollSet set;

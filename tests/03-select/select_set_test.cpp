@@ -1,4 +1,4 @@
-// One question to the kernel, and its answer.
+// The question that select() is asked, and its answer.
 #include <doctest/doctest.h>
 
 #include <chrono>
@@ -14,15 +14,15 @@ using namespace std::chrono_literals;
 using selecting::SelectSet;
 using support::SocketPair;
 
-/// Somebody is ready, so this returns at once.
+/// Waits with a descriptor in the set that is ready, so this returns at once.
 void ask(SelectSet& set) {
     support::waiting_for(
-        "wait() to return, although somebody is ready: was select(2) asked about the one with the "
+        "wait() to return: a descriptor is ready. Was select(2) asked about the one with the "
         "highest number? It wants that number plus one (docs/03-select.md)");
     set.wait(0ms);
 }
 
-TEST_CASE("03.1 who can be read from is ready, who cannot is not") {
+TEST_CASE("03.1 only a readable descriptor is ready for reading") {
     const SocketPair talks;
     const SocketPair silent;
     talks.say("x");
@@ -34,7 +34,7 @@ TEST_CASE("03.1 who can be read from is ready, who cannot is not") {
     CHECK_FALSE(set.is_ready(silent.ours.fd()));
 }
 
-TEST_CASE("03.1 who can be written to is ready, who is full is not") {
+TEST_CASE("03.1 only a descriptor with room is ready for writing") {
     const SocketPair empty;
     const SocketPair full;
     SocketPair::fill(full.ours.fd());
@@ -46,7 +46,7 @@ TEST_CASE("03.1 who can be written to is ready, who is full is not") {
     CHECK_FALSE(set.is_ready(full.ours.fd()));
 }
 
-TEST_CASE("03.1 somebody who has gone is ready: the next read says so") {
+TEST_CASE("03.1 a closed connection is ready: the next read returns 0") {
     SocketPair pair;
     pair.theirs.close();
     SelectSet set;
@@ -55,7 +55,7 @@ TEST_CASE("03.1 somebody who has gone is ready: the next read says so") {
     CHECK(set.is_ready(pair.ours.fd()));
 }
 
-TEST_CASE("03.1 who was not asked about is not ready") {
+TEST_CASE("03.1 a descriptor that was not added is not ready") {
     const SocketPair asked;
     const SocketPair other;
     asked.say("x");
@@ -66,7 +66,7 @@ TEST_CASE("03.1 who was not asked about is not ready") {
     CHECK_FALSE(set.is_ready(other.ours.fd()));
 }
 
-TEST_CASE("03.1 a time-out ends a wait in which nothing happens, and not before") {
+TEST_CASE("03.1 a wait ends at its timeout, not before") {
     const SocketPair silent;
     SelectSet set;
     set.add_reader(silent.ours.fd());
@@ -76,19 +76,18 @@ TEST_CASE("03.1 a time-out ends a wait in which nothing happens, and not before"
     CHECK_FALSE(set.is_ready(silent.ours.fd()));
 }
 
-TEST_CASE("03.1 a signal ends a wait early, and nobody is ready") {
+TEST_CASE("03.1 after a signal, no descriptor is ready") {
     const support::Interruptions interruptions;
     const SocketPair silent;
     SelectSet set;
     set.add_reader(silent.ours.fd());
-    set.wait(0ms);  // without a time-out: only the signal can end it
-
+    set.wait(0ms);  // no timeout: only the signal can end this
     CHECK_MESSAGE(!set.is_ready(silent.ours.fd()),
-                  "after an error the sets of select() are undefined (select(2)): they must not be "
-                  "taken for an answer");
+                  "after an error the sets of select() are no answer (select(2)): they still hold "
+                  "the question");
 }
 
-TEST_CASE("03.1 it can hold the numbers 0 to 1023, and no other") {
+TEST_CASE("03.1 a set can hold the numbers 0 to 1023, and no others") {
     CHECK(SelectSet::can_hold(0));
     CHECK(SelectSet::can_hold(1023));
     CHECK_MESSAGE(!SelectSet::can_hold(1024),

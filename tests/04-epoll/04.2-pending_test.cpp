@@ -1,4 +1,4 @@
-// Exercise 04.2: chapter 04's server tells the kernel what it waits for, when that changes.
+// Exercise 04.2: chapter 04's server updates its interest in a client only when that changes.
 #include <doctest/doctest.h>
 
 #include <cstddef>
@@ -17,37 +17,36 @@ using support::ServerProcess;
 
 }  // namespace
 
-TEST_CASE("04.2 what the client has no room for comes as soon as it has") {
+TEST_CASE("04.2 pending bytes are sent as soon as the client has room") {
     const ServerProcess server;
     support::expect_owed_bytes(server);
 }
 
-TEST_CASE("04.2 after a full buffer the client is read from again") {
+TEST_CASE("04.2 after a full buffer the client is read again") {
     const ServerProcess server;
-    INFO("a client sent 4 MB while it read them back slowly, then a line");
+    INFO("a client sent 4 MB and read it back slowly, then sent a line");
     Peer peer(server.port());
     peer.echo_streaming(std::string(4 << 20, 'x'));
     peer.echo("and now a line\n");
 }
 
-TEST_CASE("04.2 who is owed nothing does not wake the server up") {
+TEST_CASE("04.2 a client with nothing pending does not wake the server") {
     const ServerProcess server;
-    INFO("a client spoke, was answered, and is silent now");
+    INFO("a client sent a line, was answered, and is silent now");
     Peer peer(server.port());
     peer.echo("hello\n");
     support::expect_idle(server);
 }
 
-TEST_CASE("04.2 the kernel is told only what has changed") {
+TEST_CASE("04.2 epoll_ctl is called only when the interest changes") {
     const ServerProcess server;
     Peer peer(server.port());
     peer.echo("hello\n");
     const std::uint64_t before = server.calls(Call::epoll_ctl);
-    INFO("the client spoke 100 times and was answered at once each time");
+    INFO("the client sent 100 lines, and each was answered at once");
     for (int i = 0; i < 100; ++i) peer.echo("line " + std::to_string(i) + "\n");
-    const std::uint64_t told = server.calls(Call::epoll_ctl) - before;
-    CHECK_MESSAGE(told == 0,
-                  "no answer was ever pending, so there was nothing to tell; epoll_ctl "
-                  "was called ",
-                  told, " times. Registration::events says what the kernel knows already");
+    const std::uint64_t calls = server.calls(Call::epoll_ctl) - before;
+    CHECK_MESSAGE(calls == 0,
+                  "no reply was ever pending, so nothing had to change; epoll_ctl was called ",
+                  calls, " times. Registration::events holds what the kernel knows already");
 }

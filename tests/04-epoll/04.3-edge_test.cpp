@@ -20,9 +20,9 @@ const Start edge{.arguments = "--edge"};
 
 }  // namespace
 
-TEST_CASE("04.3 clients are answered in turn, however many they are") {
+TEST_CASE("04.3 two clients that send in turn are both answered") {
     const ServerProcess server(edge);
-    INFO("a silent client is there, and two that speak in turn");
+    INFO("three clients are connected: one is silent, two send lines in turn");
     const Peer silent(server.port());
     Peer first(server.port());
     Peer second(server.port());
@@ -32,34 +32,34 @@ TEST_CASE("04.3 clients are answered in turn, however many they are") {
     }
 }
 
-TEST_CASE("04.3 what came with one edge is read to its end") {
+TEST_CASE("04.3 everything that came with one edge is read") {
     const ServerProcess server(edge);
-    INFO("a client sent 1 MB at once, read it back, and did so again");
+    INFO("a client sent 1 MB at once and read it back, twice");
     Peer peer(server.port());
     peer.echo_streaming(std::string(1 << 20, 'a'));
     peer.echo_streaming(std::string(1 << 20, 'b'));
 }
 
-TEST_CASE("04.3 what the client has no room for comes as soon as it has, then the end") {
+TEST_CASE("04.3 pending bytes are sent as soon as the client has room, then the end of input") {
     const ServerProcess server(edge);
     support::expect_owed_bytes(server);
 }
 
-TEST_CASE("04.3 nothing is ever told to the kernel again") {
+TEST_CASE("04.3 a registration is never modified") {
     const ServerProcess server(edge);
     Peer peer(server.port());
     peer.echo("hello\n");
     const std::uint64_t before = server.calls(Call::epoll_ctl);
-    INFO("the client sent 1 MB and read it back: it was owed something many times");
+    INFO("the client sent 1 MB and read it back, so bytes were pending many times");
     peer.echo_streaming(std::string(1 << 20, 'x'));
     CHECK_MESSAGE(server.calls(Call::epoll_ctl) == before, "epoll_ctl was called ",
                   server.calls(Call::epoll_ctl) - before,
-                  " times. Edge-triggered, both directions are watched once and for all");
+                  " times. Edge-triggered, one registration for both directions is enough");
 }
 
-TEST_CASE("04.3 when nothing happens the server sleeps") {
+TEST_CASE("04.3 an idle server sleeps") {
     const ServerProcess server(edge);
-    INFO("a client spoke, was answered, and is silent now; another one has left");
+    INFO("a client sent a line, was answered, and is silent now; another one has left");
     Peer peer(server.port());
     Peer gone(server.port());
     gone.echo("bye\n");

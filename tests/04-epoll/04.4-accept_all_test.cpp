@@ -1,4 +1,4 @@
-// Exercise 04.4: one edge for however many came.
+// Exercise 04.4: one edge stands for any number of new connections.
 #include <doctest/doctest.h>
 #include <sys/epoll.h>
 
@@ -22,7 +22,7 @@ using common::Descriptor;
 using common::Listener;
 using epolling::accept_all;
 
-/// Accepts without end come from a loop that does not know when to stop.
+/// Counts the calls of accept, and ends a loop that never stops calling it.
 struct Counted : support::Interposed {
     Counted() {
         accept = [this](int fd) {
@@ -36,7 +36,7 @@ struct Counted : support::Interposed {
         };
     }
 
-    std::deque<int> errors;  // what the next calls fail with; 0: they do not
+    std::deque<int> errors;  // the errors of the next calls; 0: no error
     int calls = 0;
 };
 
@@ -48,41 +48,41 @@ int accepted(int listener) {
 
 }  // namespace
 
-TEST_CASE("04.4 three came together: one edge, three clients") {
+TEST_CASE("04.4 after one edge, all three pending clients are accepted") {
     const Listener listener(0, Listener::Mode::non_blocking);
     const Counted counted;
     std::list<support::Peer> peers;
     INFO("three clients connected, then accept_all() was called once");
     for (int i = 0; i < 3; ++i) peers.emplace_back(listener.port());
     const int count = accepted(listener.fd());
-    CHECK_MESSAGE(count == 3, "all three should have been accepted; it was ", count,
-                  ". Edge-triggered: you are told once, so go on until EAGAIN "
+    CHECK_MESSAGE(count == 3, "all three should have been accepted; accepted: ", count,
+                  ". An edge is reported once, so continue until EAGAIN "
                   "(docs/04-epoll.md)");
-    CHECK_MESSAGE(accepted(listener.fd()) == 0, "now nobody waits any more");
+    CHECK_MESSAGE(accepted(listener.fd()) == 0, "no connection should be pending any more");
 }
 
-TEST_CASE("04.4 behind a client that has left, others wait") {
+TEST_CASE("04.4 an error of one connection does not hide the next one") {
     const Listener listener(0, Listener::Mode::non_blocking);
     Counted counted;
     std::list<support::Peer> peers;
     for (int i = 0; i < 2; ++i) peers.emplace_back(listener.port());
     counted.errors = {ECONNABORTED, EINTR, 0, EPROTO};
     INFO(
-        "accept(2) said ECONNABORTED and EINTR, then gave a client, then said EPROTO; behind "
-        "that another client waited");
+        "accept(2) failed with ECONNABORTED and EINTR, then returned a client, then failed with "
+        "EPROTO; another client was pending");
     const int count = accepted(listener.fd());
-    CHECK_MESSAGE(count == 2, "both clients should have been accepted; it was ", count,
-                  ". Only EAGAIN says that nobody waits");
+    CHECK_MESSAGE(count == 2, "both clients should have been accepted; accepted: ", count,
+                  ". Only EAGAIN means that no connection is pending");
 }
 
-TEST_CASE("04.4 a full table is the caller's business") {
+TEST_CASE("04.4 a full descriptor table is reported to the caller") {
     const Listener listener(0, Listener::Mode::non_blocking);
     Counted counted;
     std::list<support::Peer> peers;
     for (int i = 0; i < 2; ++i) peers.emplace_back(listener.port());
     counted.errors.assign(2000, EMFILE);
     counted.errors.front() = 0;
-    INFO("a client was accepted, then accept(2) said EMFILE");
+    INFO("a client was accepted, then accept(2) failed with EMFILE");
     int error = 0;
     int count = 0;
     try {
@@ -93,8 +93,8 @@ TEST_CASE("04.4 a full table is the caller's business") {
         error = -1;
     }
     CHECK(count == 1);
-    CHECK_MESSAGE(error != -1, "it tried again and again: the table stays full while it does");
+    CHECK_MESSAGE(error != -1, "it tried again and again: meanwhile the table stays full");
     CHECK_MESSAGE(error == EMFILE,
-                  "accept_all() returned as if all was well. A client still "
-                  "waits, and no other edge will come: throw");
+                  "accept_all() returned as if all were well. A connection is still pending, and "
+                  "no other edge will come for it: throw");
 }

@@ -1,4 +1,4 @@
-// The kernel's list, and the two ways in which it tells: level- and edge-triggered.
+// The kernel's interest list, and its two ways of reporting: level- and edge-triggered.
 #include <doctest/doctest.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -18,12 +18,12 @@ using namespace std::chrono_literals;
 using epolling::Epoll;
 using support::SocketPair;
 
-/// How many events there are at this moment.
+/// Returns the number of events that epoll reports without waiting.
 std::size_t count(Epoll& epoll) {
     return epoll.wait(0ms).size();
 }
 
-TEST_CASE("04.1 the answer names who is ready, and nobody else") {
+TEST_CASE("04.1 only the ready descriptor is reported") {
     Epoll epoll;
     const SocketPair talks;
     const SocketPair silent;
@@ -53,14 +53,14 @@ TEST_CASE("04.1 level and edge, side by side") {
     CHECK_MESSAGE(count(level) == 1, "it is readable");
     CHECK_MESSAGE(count(edge) == 1, "it became readable");
 
-    CHECK_MESSAGE(count(level) == 1, "nothing was read: it still is readable");
-    CHECK_MESSAGE(count(edge) == 0, "nothing was read: but it did not become readable again");
+    CHECK_MESSAGE(count(level) == 1, "nothing was read: it is still readable");
+    CHECK_MESSAGE(count(edge) == 0, "nothing was read: it did not become readable again");
 
     REQUIRE(::read(pair.ours.fd(), &byte, 1) == 1);
-    CHECK_MESSAGE(count(level) == 1, "one byte is left: it still is readable");
+    CHECK_MESSAGE(count(level) == 1, "one byte is left: it is still readable");
     CHECK_MESSAGE(count(edge) == 0,
-                  "one byte is left, and nobody will ever say so again: after an "
-                  "edge, read until EAGAIN (docs/04-epoll.md)");
+                  "one byte is left, and it will not be reported again: after an edge, read until "
+                  "EAGAIN (docs/04-epoll.md)");
 
     pair.say("c");
     CHECK(count(level) == 1);
@@ -72,15 +72,15 @@ TEST_CASE("04.1 level and edge, side by side") {
     CHECK(count(edge) == 0);
 }
 
-TEST_CASE("04.1 a socket is writable nearly always: level-triggered that ends every wait") {
+TEST_CASE("04.1 a socket is nearly always writable: level-triggered, that ends every wait") {
     const SocketPair pair;
     Epoll level;
     Epoll edge;
     level.add(pair.ours.fd(), EPOLLOUT, nullptr);
     edge.add(pair.ours.fd(), EPOLLOUT | EPOLLET, nullptr);
     for (int i = 0; i < 3; ++i) CHECK(count(level) == 1);
-    CHECK_MESSAGE(count(edge) == 1, "told once, when it is added");
-    CHECK_MESSAGE(count(edge) == 0, "and not again before it has been full");
+    CHECK_MESSAGE(count(edge) == 1, "reported once, when it is added");
+    CHECK_MESSAGE(count(edge) == 0, "and not again until it has been full");
     SocketPair::fill(pair.ours.fd());
     CHECK(count(level) == 0);
     while (!pair.heard().empty()) {
@@ -89,7 +89,7 @@ TEST_CASE("04.1 a socket is writable nearly always: level-triggered that ends ev
     CHECK_MESSAGE(count(edge) == 1, "it was full and became writable: that is an edge");
 }
 
-TEST_CASE("04.1 modify() changes what is watched") {
+TEST_CASE("04.1 modify() replaces the watched events") {
     const SocketPair pair;
     Epoll epoll;
     epoll.add(pair.ours.fd(), EPOLLOUT, nullptr);
@@ -100,7 +100,7 @@ TEST_CASE("04.1 modify() changes what is watched") {
     CHECK(count(epoll) == 1);
 }
 
-TEST_CASE("04.1 closing a descriptor takes it off the list") {
+TEST_CASE("04.1 closing a descriptor removes it from the list") {
     SocketPair pair;
     Epoll epoll;
     epoll.add(pair.ours.fd(), EPOLLIN, nullptr);
@@ -110,7 +110,7 @@ TEST_CASE("04.1 closing a descriptor takes it off the list") {
     CHECK(count(epoll) == 0);
 }
 
-TEST_CASE("04.1 but not while a duplicate of it is open") {
+TEST_CASE("04.1 a closed descriptor stays in the list while a duplicate is open") {
     SocketPair pair;
     Epoll epoll;
     epoll.add(pair.ours.fd(), EPOLLIN, nullptr);
@@ -118,18 +118,18 @@ TEST_CASE("04.1 but not while a duplicate of it is open") {
     pair.say("x");
     pair.ours.close();
     CHECK_MESSAGE(count(epoll) == 1,
-                  "the kernel's list is one of open files, not of numbers "
+                  "the list holds open file descriptions, not descriptor numbers "
                   "(epoll(7), docs/04-epoll.md)");
 }
 
-TEST_CASE("04.1 a time-out ends a wait in which nothing happens, and not before") {
+TEST_CASE("04.1 a wait ends at its timeout, not before") {
     Epoll epoll;
     const auto began = std::chrono::steady_clock::now();
     CHECK(epoll.wait(20ms).empty());
     CHECK(std::chrono::steady_clock::now() - began >= 20ms);
 }
 
-TEST_CASE("04.1 more events than fit into one answer come with the next") {
+TEST_CASE("04.1 events that do not fit into one answer come with the next") {
     Epoll epoll;
     std::list<SocketPair> pairs(600);
     for (const SocketPair& pair : pairs) {
@@ -141,7 +141,7 @@ TEST_CASE("04.1 more events than fit into one answer come with the next") {
     CHECK(total == 600);
 }
 
-TEST_CASE("04.1 what cannot be watched is an error that says so") {
+TEST_CASE("04.1 a descriptor that cannot be watched is an error") {
     Epoll epoll;
     const SocketPair pair;
     epoll.add(pair.ours.fd(), EPOLLIN, nullptr);
