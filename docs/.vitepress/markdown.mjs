@@ -121,6 +121,13 @@ export function course(md) {
     const html = fence(tokens, index, options, env, self)
     return info.includes(':line-numbers') ? renumber(html, env.frontmatter?.skipped ?? []) : html
   }
+  // Code that must not be broken over two lines: names, and commands that are not too long.
+  const inlineCode = md.renderer.rules.code_inline
+  md.renderer.rules.code_inline = (tokens, index, ...rest) => {
+    const { content } = tokens[index]
+    if (content.length <= 24 || (!content.includes(' ') && content.length <= 36)) tokens[index].attrJoin('class', 'short')
+    return inlineCode(tokens, index, ...rest)
+  }
   // As a line end, Vue would remove it between two elements: "*inside*\n`when_any`".
   md.renderer.rules.softbreak = () => ' '
   md.renderer.rules.table_open = () => '<div class="scroll" tabindex="0"><table>\n'
