@@ -1,4 +1,4 @@
-// The conversation with one client: whatever it says comes back.
+// The conversation with one client: the server sends back whatever it receives.
 #pragma once
 
 #include <unistd.h>
@@ -8,32 +8,29 @@
 
 namespace blocking {
 
-/// Writes all of it, however little the kernel takes at a time. Sleeps while
-/// the client's side is full. Returns false when the client is gone.
+/// Writes all `size` bytes, in as many calls as the kernel needs. Blocks while
+/// the socket's send buffer is full. Returns false if the client has
+/// disconnected.
 inline bool write_all(int client, const char* data, std::size_t size) {
     while (size > 0) {
         const ssize_t count = write(client, data, size);
-        // A signal came first: nothing was written
-        if (count < 0 && errno == EINTR) continue;
-        // ECONNRESET, EPIPE: nobody is there any more
-        if (count < 0) return false;
+        if (count < 0 && errno == EINTR) continue;  // a signal; nothing written
+        if (count < 0) return false;                // ECONNRESET, EPIPE
         data += count;
         size -= static_cast<std::size_t>(count);
     }
     return true;
 }
 
-/// Sends back every byte until the client says that no more will come, or is
-/// gone. `client` is a connected, blocking socket; the caller closes it.
+/// Sends back every byte until the client ends its input or disconnects.
+/// `client` is a connected, blocking socket; the caller closes it.
 inline void echo(int client) {
     char buffer[16 * 1024];
     while (true) {
-        // Sleeps until there is data
+        // The thread sleeps in this call until the client has sent something.
         const ssize_t count = read(client, buffer, sizeof buffer);
-        // A signal came first
-        if (count < 0 && errno == EINTR) continue;
-        // 0: end of input; -1: gone
-        if (count <= 0) return;
+        if (count < 0 && errno == EINTR) continue;  // a signal came first
+        if (count <= 0) return;                     // end of input, or an error
         if (!write_all(client, buffer, static_cast<std::size_t>(count))) return;
     }
 }

@@ -1,5 +1,4 @@
-// Chapter 01, the first cure that everybody thinks of: a thread for each
-// client.
+// Chapter 01, the obvious first cure: one thread per client.
 #include <cstdint>
 #include <cstdio>
 #include <system_error>
@@ -26,8 +25,7 @@ int serve(std::uint16_t port) {
             std::thread([own = std::move(client)] {
                 blocking::echo(own.fd());
             }).detach();
-        } catch (const std::system_error& error) {
-            // The system has no more threads: hang up
+        } catch (const std::system_error& error) {  // no more threads
             std::fprintf(stderr, "refusing a client: %s\n", error.what());
         }
     }
@@ -38,7 +36,7 @@ int serve(std::uint16_t port) {
 int main(int argc, char** argv) {
     std::uint16_t port = 7000;
     return common::run_program(argc, argv, "01-threads",
-                               "Echoes, with a thread for each client.",
+                               "Echoes, with one thread per client.",
                                {common::port_option(port)}, [&] {
                                    common::raise_descriptor_limit();
                                    return serve(port);

@@ -1,4 +1,4 @@
-// One client of a server that must never sleep for the sake of one client.
+// One client of a server in which no call may block.
 #pragma once
 
 #include <unistd.h>
@@ -13,29 +13,30 @@
 
 namespace polling {
 
-/// A connection as a small state machine.
+/// A connection as a small state machine:
 ///
-///     reading --- bytes came ----> writing
-///     reading <-- all is sent ---- writing
-///     reading --- end of input --> finished      (any error finishes it too)
+///     reading --- bytes came -----> writing
+///     reading <-- all are sent ---- writing
+///     reading --- end of input ---> finished      (so does any error)
 ///
-/// It is either read from or written to, never both. So a client that does not
-/// read is not read from (back-pressure), its memory is one fixed buffer, and
-/// at the end of input nothing is owed any more.
+/// The server either reads from a client or writes to it, never both at a time.
+/// It follows that a client that does not read is not read from
+/// (back-pressure), that its memory is one fixed buffer, and that nothing is
+/// owed any more when the end of input is read.
 class Client {
 public:
     enum class State { reading, writing, finished };
 
-    /// Takes over `socket`: connected and non-blocking.
+    /// Takes ownership of `socket`, which is connected and non-blocking.
     explicit Client(common::Descriptor socket) : socket_(std::move(socket)) {}
 
     [[nodiscard]] int fd() const { return socket_.fd(); }
     [[nodiscard]] State state() const { return state_; }
 
     /// Does what is possible at once: at most one read and one write, so that
-    /// no client keeps the others waiting. Returns true if bytes moved, and
-    /// more may be possible at once; false if the kernel had nothing to read or
-    /// took nothing (EAGAIN), or if the client is finished.
+    /// no client delays the others. Returns true if it made progress and more
+    /// may be possible at once; false if the kernel had nothing to read or no
+    /// room to write (EAGAIN), or if the client is finished.
     bool serve() {
         bool made_progress = false;
         if (state_ == State::reading) made_progress = receive();
@@ -47,8 +48,7 @@ private:
     bool receive() {
         const ssize_t count = ::read(fd(), buffer_->data(), buffer_->size());
         if (count < 0) return close_unless_transient();
-        // End of input
-        if (count == 0) {
+        if (count == 0) {  // end of input
             state_ = State::finished;
             return false;
         }
@@ -62,15 +62,15 @@ private:
         const ssize_t count =
             ::write(fd(), buffer_->data() + sent_, end_ - sent_);
         if (count < 0) return close_unless_transient();
-        // May be less than asked for
-        sent_ += static_cast<std::size_t>(count);
+        sent_ += static_cast<std::size_t>(count);  // perhaps only a part
         if (sent_ == end_) state_ = State::reading;
         return true;
     }
 
-    /// EAGAIN: not now. EINTR: a signal came first. Both lose nothing, and the
-    /// next call tries again. Everything else (ECONNRESET, EPIPE, ETIMEDOUT,
-    /// ENOBUFS...) ends this client and no other.
+    /// Decides what a failed call means. EAGAIN ("not now") and EINTR (a signal
+    /// came first) lose nothing, and the next call tries again. Any other error
+    /// (ECONNRESET, EPIPE, ETIMEDOUT, ENOBUFS...) ends this client, and only
+    /// this one.
     bool close_unless_transient() {
         if (errno == EAGAIN) return false;
         if (errno == EINTR) return true;
@@ -81,10 +81,9 @@ private:
     using Buffer = std::array<char, 16 * 1024>;
 
     common::Descriptor socket_;
-    // Not initialised: an idle client costs a page of memory, not all of them
-    // (4 kB, not 16).
+    // Not initialised, so that short lines touch one page (4 kB), not four.
     std::unique_ptr<Buffer> buffer_ = std::make_unique_for_overwrite<Buffer>();
-    // Buffer_[sent_, end_) is still to be written
+    // The bytes buffer_[sent_, end_) are still to be written.
     std::size_t sent_ = 0;
     std::size_t end_ = 0;
     State state_ = State::reading;

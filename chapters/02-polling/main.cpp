@@ -1,5 +1,5 @@
-// Chapter 02: nobody waits, because nobody sleeps. Every client is asked again
-// and again.
+// Chapter 02: no client waits for another, because no call blocks. The server
+// polls every client in turn, forever.
 #include <cstdint>
 #include <utility>
 #include <vector>
@@ -35,11 +35,10 @@ int serve(std::uint16_t port) {
 
 int main(int argc, char** argv) {
     std::uint16_t port = 7000;
-    return common::run_program(
-        argc, argv, "02-polling",
-        "Echoes by asking every client, again and again.",
-        {common::port_option(port)}, [&] {
-            common::raise_descriptor_limit();
-            return serve(port);
-        });
+    return common::run_program(argc, argv, "02-polling",
+                               "Echoes by polling every client in turn.",
+                               {common::port_option(port)}, [&] {
+                                   common::raise_descriptor_limit();
+                                   return serve(port);
+                               });
 }

@@ -1,4 +1,4 @@
-// Exercise 01.3: an accept loop that neither dies nor spins.
+// Exercise 01.3: an accept loop that neither stops nor spins.
 #pragma once
 
 #include <sys/socket.h>
@@ -11,15 +11,15 @@
 
 namespace blocking {
 
-/// Accepts one client after the other and gives each to `serve`, which owns it
-/// from then on.
+/// Accepts one client after another and passes each to `serve`, which owns it
+/// from then on. `listener` is a listening, blocking socket.
 ///
-/// A client that left while it waited is not worth a word. Where the system has
-/// no descriptor or no memory to spare, the loop calls `pause`, which sleeps a
-/// while, before it asks again: the client still waits, so accept would fail at
-/// once, and again, and again. `listener` is a listening, blocking socket.
-/// Returns never; throws std::system_error where accepting can never work
-/// again.
+/// A client that has left the queue is skipped without a message. When the
+/// system is out of descriptors or memory, the loop calls `pause`, which sleeps
+/// for a while, before it tries again: the client is still in the queue, so
+/// accept would fail at once, over and over.
+///
+/// Never returns. Throws std::system_error if accept can never succeed again.
 inline void accept_loop(int listener,
                         const std::function<void(common::Descriptor)>& serve,
                         const std::function<void()>& pause) {
@@ -31,16 +31,12 @@ inline void accept_loop(int listener,
             continue;
         }
         switch (errno) {
-            // A signal came first
-            case EINTR:
-            // The client left while it waited
-            case ECONNABORTED:
+            case EINTR:         // a signal came first
+            case ECONNABORTED:  // the client left the queue
             case EPROTO:
                 break;
-            // This process has no descriptor left
-            case EMFILE:
-            // The system has no open file left
-            case ENFILE:
+            case EMFILE:  // this process has no descriptor left
+            case ENFILE:  // the system has no open file left
             case ENOBUFS:
             case ENOMEM:
                 pause();

@@ -1,5 +1,4 @@
-// Exercise 02.2: a client that is read from although it is still owed
-// something. With a bound.
+// Exercise 02.2: a client that is read ahead of its answers, within a bound.
 #pragma once
 
 #include <unistd.h>
@@ -14,29 +13,29 @@
 
 namespace polling {
 
-/// Reads ahead: while the client is slow to take its answers, more of what it
-/// says is read already, and kept. That saves waiting where answers take time
-/// to make. What it costs is memory, and that must have a bound: a client that
-/// never reads must not be able to fill the server's.
+/// Reads ahead: while a client is slow to take its answers, the server reads
+/// and keeps more of its input. That saves time if answers take long to make.
+/// It costs memory, which needs a bound: a client that never reads must not be
+/// able to fill the server's memory.
 class EagerClient {
 public:
     /// The most that is ever kept for one client, in bytes.
     static constexpr std::size_t most = 64 * 1024;
 
-    /// Takes over `socket`: connected and non-blocking.
+    /// Takes ownership of `socket`, which is connected and non-blocking.
     explicit EagerClient(common::Descriptor socket)
         : socket_(std::move(socket)) {}
 
-    /// Everything has been said, and everything was delivered; or the client is
-    /// gone.
+    /// Returns true once all input has been echoed, or the client has
+    /// disconnected.
     [[nodiscard]] bool finished() const {
         return gone_ || (ended_ && owed() == 0);
     }
 
-    /// How many bytes are still to be written.
+    /// Returns the number of bytes still to be written.
     [[nodiscard]] std::size_t owed() const { return kept_.size() - sent_; }
 
-    /// How many bytes are kept in memory: at most `most`.
+    /// Returns the number of bytes kept in memory: at most `most`.
     [[nodiscard]] std::size_t kept() const { return kept_.size(); }
 
     /// Does what is possible at once: at most one read and one write.
@@ -50,8 +49,7 @@ private:
         // EXERCISE 02.2
         char block[16 * 1024];
         const std::size_t room = std::min(sizeof block, most - kept_.size());
-        // Back-pressure: TCP makes the client wait
-        if (room == 0) return;
+        if (room == 0) return;  // back-pressure: TCP stops the client
         const ssize_t count = ::read(socket_.fd(), block, room);
         // END 02.2
         if (count < 0) return close_unless_transient();
@@ -74,14 +72,11 @@ private:
     }
 
     common::Descriptor socket_;
-    // What was read and is not yet let go of
+    // Input that has been read; kept_[0, sent_) has been written back.
     std::string kept_;
-    // Kept_[0, sent_) has been written
     std::size_t sent_ = 0;
-    // End of input
-    bool ended_ = false;
-    // An error: nobody is there any more
-    bool gone_ = false;
+    bool ended_ = false;  // the end of input has been read
+    bool gone_ = false;   // an error: the client has disconnected
 };
 
 }  // namespace polling

@@ -1,4 +1,4 @@
-// Exercise 02.3: ask less and less often, while nothing happens.
+// Exercise 02.3: poll less often while nothing happens.
 #pragma once
 
 #include <algorithm>
@@ -6,19 +6,19 @@
 
 namespace polling {
 
-/// How long a polling server should sleep after each turn: the cheap cure for
-/// the burnt core. While bytes move it never sleeps; when they stop it naps,
-/// longer each time. The price is the delay of whoever speaks first, and a few
-/// wake-ups a second for nothing.
+/// Decides how long a polling server sleeps after each turn, so that it does
+/// not burn a core. While bytes move it does not sleep at all; when they stop,
+/// each sleep is longer than the last. The price is a delay for the client that
+/// sends first, and some needless wake-ups every second.
 class Nap {
 public:
     static constexpr std::chrono::microseconds shortest{50};
     static constexpr std::chrono::microseconds longest{10'000};
 
-    /// To be asked after every turn. `made_progress` says whether the turn moved any
-    /// byte. Returns how long to sleep now: not at all if it did; otherwise
-    /// `shortest` after the first turn without a byte, twice as long after each
-    /// further one, and never more than `longest`.
+    /// Returns how long to sleep after this turn. Call it once per turn;
+    /// `made_progress` says whether any byte moved. The result is zero if so.
+    /// Otherwise it is `shortest` after the first idle turn and doubles with
+    /// each further idle turn, up to `longest`.
     std::chrono::microseconds after_turn(bool made_progress) {
         using std::chrono::microseconds;
         const microseconds now = made_progress ? microseconds(0) : next_;

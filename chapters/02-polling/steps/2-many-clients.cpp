@@ -1,9 +1,9 @@
-// Step 02.2: many clients on one thread, each asked in turn. And a bug that no
+// Step 02.2: many clients on one thread, polled in turn. And a bug that no
 // small test finds.
 //
-// Three clients. Two send a short line. The third sends four megabytes and does
-// not read yet: the kernel has no room for the answer, takes a part of it, and
-// the rest is forgotten.
+// Two clients send a short line. The third sends four megabytes before it reads
+// anything: the kernel runs out of room for the answer, takes a part of it, and
+// this server forgets the rest.
 #include <cstdio>
 #include <string>
 #include <vector>
@@ -12,15 +12,12 @@
 
 namespace {
 
-/// Reads what is there and writes it back. Wrong: a write may take less than it
-/// is given.
+/// Reads once and writes the result back. Wrong: the write may be short.
 bool echo(int client) {
     char buffer[16 * 1024];
     const ssize_t count = read(client, buffer, sizeof buffer);
-    // Nothing yet
-    if (count < 0) return errno == EAGAIN;
-    // End of input
-    if (count == 0) return false;
+    if (count < 0) return errno == EAGAIN;  // nothing yet
+    if (count == 0) return false;           // end of input
     [[maybe_unused]] const ssize_t taken =
         write(client, buffer, static_cast<std::size_t>(count));
     return true;
@@ -41,7 +38,7 @@ int main() {
             client.send_more();
         }
     }
-    // Only now does anybody read the answers.
+    // The clients read their answers only now.
     for (steps::ScriptedClient& client : clients) client.receive_all();
     for (const steps::ScriptedClient& client : clients) client.report();
 }

@@ -1,8 +1,8 @@
-// Step 02.3: what the kernel did not take stays pending, and who owes is not
-// read from.
+// Step 02.3: what the kernel did not take stays pending, and the server does
+// not read from a client that it still owes bytes.
 //
-// The same three clients as in step 02.2. Now every byte comes back, out of one
-// fixed buffer each.
+// The same three clients as in step 02.2. Now every byte comes back, and each
+// client needs one fixed buffer.
 #include <array>
 #include <cstdio>
 #include <string>
@@ -12,18 +12,17 @@
 
 namespace {
 
-/// What the server remembers of a client between two turns.
+/// What the server remembers about a client between two turns.
 struct Conversation {
     std::array<char, 16 * 1024> buffer{};
-    // Buffer[sent, end) is still to be written
+    // The bytes buffer[sent, end) are still to be written.
     std::size_t sent = 0;
     std::size_t end = 0;
 
-    /// One read or one write. Returns false at the end of input or when the
-    /// client is gone.
+    /// Makes at most one read and one write. Returns false at the end of input
+    /// or if the client has disconnected.
     bool echo(int client) {
-        // Nothing is owed: read
-        if (sent == end) {
+        if (sent == end) {  // nothing is pending: read
             const ssize_t count = read(client, buffer.data(), buffer.size());
             if (count < 0) return errno == EAGAIN;
             if (count == 0) return false;
@@ -31,9 +30,7 @@ struct Conversation {
             end = static_cast<std::size_t>(count);
         }
         const ssize_t count = write(client, buffer.data() + sent, end - sent);
-        if (count < 0)
-            // No room: the bytes stay, the next turn tries again
-            return errno == EAGAIN;
+        if (count < 0) return errno == EAGAIN;  // no room: try the next turn
         sent += static_cast<std::size_t>(count);
         return true;
     }
@@ -55,7 +52,7 @@ int main() {
                 !conversations[i].echo(client.server_side()))
                 client.hang_up();
             client.send_more();
-            // Late, but they do read
+            // The clients are slow: they read only in the second half.
             if (turn >= 500) client.receive_some();
         }
     }

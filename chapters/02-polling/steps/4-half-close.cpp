@@ -1,9 +1,8 @@
-// Step 02.4: the chapter's Client. "I have said everything" is not "I am gone",
-// and nobody is greedy.
+// Step 02.4: the chapter's Client handles half-close, and is fair.
 //
-// Ann sends her line and says at once that no more will come (half-close): she
-// still gets her answer. Carl sends without end. Both are served one buffer a
-// turn, so ann does not wait for carl.
+// Ann sends her line and at once ends her input (half-close): she still gets
+// her answer. Carl sends four megabytes. Each client gets one buffer per turn,
+// so Ann does not wait for Carl.
 #include <cstdio>
 #include <string>
 #include <utility>
@@ -30,9 +29,9 @@ int main() {
         for (steps::ScriptedClient& person : people) {
             person.send_more();
             if (person.has_sent_all()) person.half_close();
-            const bool had_everything = person.has_everything();
+            const bool was_complete = person.is_complete();
             person.receive_some();
-            if (person.has_everything() && !had_everything) {
+            if (person.is_complete() && !was_complete) {
                 std::printf("turn %4d: ", turn);
                 person.report();
             }

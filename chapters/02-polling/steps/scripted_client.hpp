@@ -1,5 +1,5 @@
-// The other side of a conversation, for the steps: a client that plays its part
-// a little at a time.
+// The other side of a conversation, for the steps: a client that follows a
+// script, a little at a time.
 #pragma once
 
 #include <sys/socket.h>
@@ -17,13 +17,13 @@
 
 namespace steps {
 
-/// Both ends of one connection: the client's, which this class plays, and the
-/// server's. No call sleeps, so one thread can play several clients and the
-/// server by turns.
+/// Both ends of one connection: the client's end, which this class plays, and
+/// the server's. No call blocks, so one thread can play the server and several
+/// clients in turn.
 class ScriptedClient {
 public:
-    /// A client called `name` that is going to send `words` and wants to read
-    /// them again.
+    /// Creates a client called `name` that will send `words` and expects them
+    /// back.
     ScriptedClient(std::string name, std::string words)
         : name_(std::move(name)), words_(std::move(words)) {
         std::array<int, 2> ends{};
@@ -34,14 +34,14 @@ public:
         theirs_ = common::Descriptor(ends[1]);
     }
 
-    /// The server's end; stays owned here.
+    /// Returns the server's end; this object keeps owning it.
     [[nodiscard]] int server_side() const { return theirs_.fd(); }
     [[nodiscard]] bool connected() const { return static_cast<bool>(theirs_); }
 
-    /// Hands the server's end over.
+    /// Passes ownership of the server's end to the caller.
     common::Descriptor take_server_side() { return std::move(theirs_); }
 
-    /// What the server does when the conversation is over.
+    /// Closes the server's end, as a server does after the end of input.
     void hang_up() { theirs_.close(); }
 
     /// Sends as much as the kernel takes now.
@@ -54,10 +54,10 @@ public:
 
     [[nodiscard]] bool has_sent_all() const { return sent_ == words_.size(); }
 
-    /// Says that no more will come; answers are still welcome.
+    /// Ends the client's input; it can still receive.
     void half_close() { shutdown(ours_.fd(), SHUT_WR); }
 
-    /// Reads once. Returns false when there is nothing to read now.
+    /// Reads once. Returns false if there is nothing to read now.
     bool receive_some() {
         std::array<char, 64 * 1024> buffer;
         const ssize_t count = read(ours_.fd(), buffer.data(), buffer.size());
@@ -71,9 +71,11 @@ public:
         }
     }
 
-    [[nodiscard]] bool has_everything() const { return received_ == words_; }
+    /// Returns true once all of `words` has come back.
+    [[nodiscard]] bool is_complete() const { return received_ == words_; }
 
-    /// "carl sent 4000000 bytes and got 4000000 back"
+    /// Prints one line, such as
+    /// "carl sent 4000000 bytes, 4000000 came back".
     void report() const {
         std::printf("%-4s sent %7zu bytes, %7zu came back%s\n", name_.c_str(),
                     sent_, received_.size(),
