@@ -1,4 +1,4 @@
-// The command line, the errors and the start of every program of the course.
+// How every program of the course starts: its command line and its errors.
 #pragma once
 
 #include <fcntl.h>
@@ -18,17 +18,16 @@
 
 namespace common {
 
-/// A command line that makes no sense: the text says what, run_program() adds
-/// the usage.
+/// An invalid command line. The text names the mistake; run_program() adds the
+/// usage.
 class UsageError : public std::runtime_error {
 public:
     using std::runtime_error::runtime_error;
 };
 
-/// One option. `value` is what the usage calls its value ("SECONDS"), empty for
-/// a bare switch. `set` gets the value that was given; it throws UsageError
-/// where that makes no sense. A name without dashes ("PLAN") is an operand: an
-/// argument that stands alone, or is left out.
+/// One option. `value` is the placeholder shown in the usage ("SECONDS"); a
+/// bare switch has none. `set` receives the given value and throws UsageError
+/// if it is invalid. A name without dashes ("PLAN") is an optional operand.
 struct Option {
     std::string name;
     std::string value;
@@ -36,7 +35,7 @@ struct Option {
     std::function<void(std::string_view)> set;
 };
 
-/// The option that every server has. `port` must outlive the parsing.
+/// Returns the option that every server has. `port` must outlive the parsing.
 inline Option port_option(std::uint16_t& port) {
     return {"--port", "N", "listen on this port (default 7000; 0: any free)",
             [&port](std::string_view text) {
@@ -50,7 +49,7 @@ inline Option port_option(std::uint16_t& port) {
             }};
 }
 
-/// "usage: PROGRAM [--port N] ..." and a line for each option.
+/// Returns "usage: PROGRAM [--port N] ...", the purpose, and a line per option.
 inline std::string usage(const std::string& program, const std::string& purpose,
                          const std::vector<Option>& options) {
     std::string text = "usage: " + program;
@@ -74,8 +73,8 @@ inline std::string usage(const std::string& program, const std::string& purpose,
     return text + "\n" + purpose + "\n" + lines;
 }
 
-/// Sets what the arguments say. Returns false where they ask for help. Throws
-/// UsageError. Knows `--name value` and `--name=value`.
+/// Sets the given options; accepts `--name value` and `--name=value`. Returns
+/// false if the arguments ask for help. Throws UsageError.
 inline bool parse(const std::vector<std::string_view>& arguments,
                   const std::vector<Option>& options) {
     bool operand_seen = false;
@@ -117,9 +116,8 @@ inline bool parse(const std::vector<std::string_view>& arguments,
     return true;
 }
 
-/// Takes as many descriptors as the system allows without asking: soft limit to
-/// hard limit. Does nothing where that is refused; the listener copes with a
-/// full table.
+/// Raises the soft limit on open descriptors to the hard limit, which needs no
+/// privilege. A failure is ignored: the listener copes with a full table.
 inline void raise_descriptor_limit() {
     rlimit limit{};
     if (::getrlimit(RLIMIT_NOFILE, &limit) == 0) {
@@ -128,16 +126,17 @@ inline void raise_descriptor_limit() {
     }
 }
 
-/// Runs a program: parses, calls `body`, and turns what it throws into one line
-/// on stderr. `name` starts every message, `purpose` is a line for --help.
-/// Returns the exit status: what `body` returns, 1 when it threw, 2 for a wrong
-/// command line.
+/// Runs a program: parses the command line, calls `body`, and reports an
+/// exception as one line on stderr. `name` starts every message; `purpose` is a
+/// line for --help. Returns the exit status: what `body` returns, 1 if it
+/// threw, 2 for an invalid command line.
 inline int run_program(int argc, char** argv, const std::string& name,
                        const std::string& purpose,
                        const std::vector<Option>& options,
                        const std::function<int()>& body) {
-    // Started with stdin, stdout or stderr closed, the first socket would get
-    // that number, and messages would be sent to a client.
+    // If the program was started with stdin, stdout or stderr closed, its first
+    // socket would get that number, and messages would go to a client. So the
+    // free numbers below 3 are filled first.
     while (true) {
         const int fd = ::open("/dev/null", O_RDWR);
         if (fd > STDERR_FILENO || fd < 0) {
@@ -145,9 +144,9 @@ inline int run_program(int argc, char** argv, const std::string& name,
             break;
         }
     }
-    // Writing to a client that has gone kills a process by default. Ignored,
-    // the write fails with EPIPE (write(2)), and only that client is lost. The
-    // same for a terminal that went away.
+    // By default, writing to a client that has disconnected kills the process.
+    // With SIGPIPE ignored, the write fails with EPIPE (write(2)) and only that
+    // client is lost. The same holds for a terminal that was closed.
     std::signal(SIGPIPE, SIG_IGN);
 
     try {

@@ -1,4 +1,4 @@
-// Owning a file descriptor.
+// Ownership of a file descriptor.
 #pragma once
 
 #include <unistd.h>
@@ -7,16 +7,16 @@
 
 namespace common {
 
-/// Owns one file descriptor and closes it. Can be moved, not copied: two owners
-/// would close twice, and the second close would hit whatever had been given
-/// the same number meanwhile.
+/// Owns one file descriptor and closes it. It can be moved but not copied: two
+/// owners would close the number twice, and by the second time the kernel may
+/// have given it to another file.
 class Descriptor {
 public:
     /// Owns nothing.
     Descriptor() = default;
 
-    /// Takes over `fd`; a negative number means "owns nothing", as the system
-    /// calls have it.
+    /// Takes ownership of `fd`. A negative number, which is how system calls
+    /// report failure, means "owns nothing".
     explicit Descriptor(int fd) : fd_(fd) {}
 
     Descriptor(Descriptor&& other) noexcept
@@ -32,15 +32,15 @@ public:
 
     ~Descriptor() { close(); }
 
-    /// The number, for system calls; stays owned here. -1 where nothing is
-    /// owned.
+    /// Returns the number for use in system calls, or -1 if nothing is owned.
+    /// Ownership stays here.
     [[nodiscard]] int fd() const { return fd_; }
 
-    /// Is there a descriptor?
+    /// Returns true if a descriptor is owned.
     explicit operator bool() const { return fd_ >= 0; }
 
-    /// Closes it now. Never repeated on EINTR: Linux has freed the number by
-    /// then (close(2)).
+    /// Closes the descriptor now. It is not closed again after EINTR, since by
+    /// then Linux has freed the number (close(2)).
     void close() {
         if (fd_ >= 0) ::close(std::exchange(fd_, -1));
     }

@@ -1,4 +1,4 @@
-// A listening socket that nothing which clients do can stop.
+// A listening socket that no client can stop.
 #pragma once
 
 #include <arpa/inet.h>
@@ -20,18 +20,18 @@
 
 namespace common {
 
-/// Listens on 127.0.0.1 and accepts connections, also when the descriptor table
+/// Listens on 127.0.0.1 and accepts connections, even when the descriptor table
 /// is full.
 ///
-/// It keeps one descriptor in reserve. When the table is full it gives that one
-/// up, accepts the client with it and closes the connection at once: the client
-/// learns that it was refused, instead of waiting in the queue, where it would
-/// keep waking the server up.
+/// It keeps one descriptor in reserve. When the table is full, it gives that
+/// one up, uses it to accept the client, and closes the connection at once. So
+/// the client learns that it was refused, instead of staying in the queue,
+/// where it would keep waking the server.
 class Listener {
 public:
     enum class Mode { blocking, non_blocking };
 
-    /// Listens on `port`; 0 takes any free one. Accepted sockets have the same
+    /// Listens on `port`; 0 means any free port. Accepted sockets have the same
     /// mode. Throws std::system_error, "cannot listen on 127.0.0.1:PORT: why".
     Listener(std::uint16_t port, Mode mode)
         : mode_(mode), reserve_(open_reserve()) {
@@ -41,13 +41,13 @@ public:
             ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | flags(), 0));
         if (!socket_) throw_errno(what);
 
-        // A restart works at once, although connections of the last run may
-        // still be in TIME_WAIT. It does not let two servers share a port: that
-        // would be SO_REUSEPORT.
+        // Lets the server restart while connections of its last run are still
+        // in TIME_WAIT. It does not let two servers share a port (that would be
+        // SO_REUSEPORT).
         set(SOL_SOCKET, SO_REUSEADDR, what);
-        // Linux hands these two on to every accepted socket. An answer leaves
-        // at once instead of waiting for more to send (Nagle, RFC 896); urgent
-        // data (RFC 6093) is data like any other.
+        // On Linux, every accepted socket inherits these two: send small
+        // packets at once (no Nagle, RFC 896), and deliver urgent data
+        // (RFC 6093) in line.
         set(IPPROTO_TCP, TCP_NODELAY, what);
         set(SOL_SOCKET, SO_OOBINLINE, what);
 
@@ -66,20 +66,20 @@ public:
 
     [[nodiscard]] int fd() const { return socket_.fd(); }
 
-    /// The port that it listens on, also where 0 was asked for.
+    /// Returns the port; if 0 was asked for, the one that the kernel chose.
     [[nodiscard]] std::uint16_t port() const { return port_; }
 
-    /// Tells whoever started the server that clients can come.
+    /// Prints "listening on 127.0.0.1:PORT": clients can connect now.
     void announce() const {
         std::printf("listening on 127.0.0.1:%d\n", port_);
         std::fflush(stdout);
     }
 
-    /// The next client that waits. Empty when nobody does, when the client was
-    /// gone already, or when it had to be refused: come back when the socket is
-    /// readable again, and not while paused(). In blocking mode it sleeps until
-    /// a client comes, and through a pause. Throws only what a program can
-    /// cause (a descriptor that is not a socket).
+    /// Accepts the next client in the queue. Returns an empty Descriptor if the
+    /// queue is empty, or if that client has left or had to be refused: call
+    /// again when the socket is readable, but not while paused(). In blocking
+    /// mode it sleeps until a client connects, and through a pause. Throws
+    /// std::system_error only for bugs (a descriptor that is not a socket).
     Descriptor accept() {
         if (mode_ == Mode::blocking) wait_for_client();
         if (!reserve_) reserve_ = open_reserve();
@@ -91,14 +91,11 @@ public:
             return client;
         }
         switch (errno) {
-            // Nobody waits
-            case EAGAIN:
-            // A signal came first
-            case EINTR:
-            // The client left while it waited
-            case ECONNABORTED:
-            // accept(2): Linux passes on the errors of the new connection; the
-            // listener is fine.
+            case EAGAIN:        // the queue is empty
+            case EINTR:         // a signal came first
+            case ECONNABORTED:  // the client left the queue
+            // Linux passes on network errors of the new connection; the
+            // listener is fine (accept(2)).
             case EPROTO:
             case ENETDOWN:
             case ENOPROTOOPT:
@@ -107,13 +104,10 @@ public:
             case EHOSTUNREACH:
             case EOPNOTSUPP:
             case ENETUNREACH:
-            // A firewall rule
-            case EPERM:
+            case EPERM:  // a firewall rule
                 return {};
-            // This process has no descriptor left
-            case EMFILE:
-            // The system has no open file left
-            case ENFILE:
+            case EMFILE:  // this process has no descriptor left
+            case ENFILE:  // the system has no open file left
             case ENOBUFS:
             case ENOMEM:
                 refuse();
@@ -123,12 +117,11 @@ public:
         }
     }
 
-    /// How long to leave the listener alone: there is no descriptor, not even
-    /// one to refuse with. Zero otherwise.
+    /// Returns how long the caller must leave the listener alone because no
+    /// descriptor is left, not even to refuse a client. Usually zero.
     [[nodiscard]] std::chrono::milliseconds pause() const {
         using namespace std::chrono;
-        // Rounded up: waking a moment early would find the pause still on, and
-        // spin until its end.
+        // Rounded up: a caller that woke early would spin until the end.
         return std::max(
             0ms, ceil<milliseconds>(paused_until_ - steady_clock::now()));
     }
@@ -146,28 +139,27 @@ private:
             throw_errno(what);
     }
 
-    /// Sleeps until a client is there. accept4() alone would do while there are
-    /// free descriptors. But in a full table it would sleep with the reserve's,
-    /// and refuse whoever comes next, although others may have left meanwhile.
+    /// Sleeps until a client is in the queue. accept4() would do that too, but
+    /// with a full table, refuse() would then sleep in it holding the reserve's
+    /// number, and refuse the next client even if others have left meanwhile.
     void wait_for_client() const {
         std::this_thread::sleep_for(pause());
         pollfd question{fd(), POLLIN, 0};
-        // Ended early by a signal: accept4() sleeps then
-        ::poll(&question, 1, -1);
+        ::poll(&question, 1, -1);  // after a signal, accept4() sleeps instead
     }
 
     static Descriptor open_reserve() {
         return Descriptor(::open("/dev/null", O_RDONLY | O_CLOEXEC));
     }
 
-    /// Takes the waiting client with the reserve's descriptor and hangs up on
-    /// it. errno is accept's.
+    /// Accepts the next client with the reserve's descriptor and closes the
+    /// connection. errno still says why accept failed.
     void refuse() {
         const int reason = errno;
         reserve_.close();
-        // One attempt only: Linux looks for a free descriptor before it looks
-        // for a client, so "accept until EAGAIN" would find the table full for
-        // ever.
+        // One attempt only. Linux checks for a free descriptor before it looks
+        // at the queue, so "accept until EAGAIN" would fail with EMFILE
+        // forever.
         Descriptor refused(
             ::accept4(fd(), nullptr, nullptr, SOCK_CLOEXEC | flags()));
         const bool queue_empty = !refused && errno == EAGAIN;
@@ -175,24 +167,19 @@ private:
         refused.close();
         reserve_ = open_reserve();
 
-        // The client still waits, the socket is still readable: do not spin on
-        // it
-        if (failed) {
+        if (failed) {  // the socket is still readable: do not spin on it
             paused_until_ = std::chrono::steady_clock::now() +
                             std::chrono::milliseconds(100);
         }
         if (!queue_empty && !refusing_) {
             const std::string why = std::generic_category().message(reason);
             std::fprintf(stderr, "refusing clients: %s\n", why.c_str());
-            // One line until somebody is accepted again, not one for each
-            // client
-            refusing_ = true;
+            refusing_ = true;  // one message until a client is accepted again
         }
     }
 
     Mode mode_;
-    // Taken first: the lowest number there is
-    Descriptor reserve_;
+    Descriptor reserve_;  // opened first, so its number is low (chapter 03)
     Descriptor socket_;
     std::uint16_t port_ = 0;
     bool refusing_ = false;

@@ -1,4 +1,4 @@
-// The options of the servers that know about time.
+// The options of the servers that have timers.
 #pragma once
 
 #include <charconv>
@@ -10,26 +10,25 @@
 
 namespace common {
 
-/// Zero: off.
+/// Zero switches an option off.
 struct ServiceOptions {
-    // Closes a client that has been silent for that long
+    // A client that is silent for this long is disconnected.
     std::chrono::nanoseconds idle_timeout{};
-    // Lets every reply take that long
+    // Every reply is delayed by this time.
     std::chrono::nanoseconds reply_delay{};
 };
 
-/// A time given as a number of `Unit`s: 2, 0.5. Throws UsageError, "bad WHAT:
-/// ...". Rounded up, so that no time but 0 becomes 0.
+/// Parses a time given as a number of `Unit`s, such as 2 or 0.5. Rounds up, so
+/// that only 0 becomes 0. Throws UsageError, "bad WHAT: ...".
 template <class Unit>
 std::chrono::nanoseconds parse_time(std::string_view text,
                                     const std::string& what,
                                     const std::string& unit) {
-    // 31 years of seconds: it still fits
+    // In seconds, 31 years: nanoseconds still fit into 64 bits.
     constexpr double most = 1e9;
     double number = 0;
     const char* end = text.data() + text.size();
-    // "fixed" knows no 1e9, and the comparisons are false for "nan" and for
-    // "inf".
+    // "fixed" rejects 1e9; the comparisons are false for "nan" and "inf".
     const auto [stop, error] =
         std::from_chars(text.data(), end, number, std::chars_format::fixed);
     const bool in_range = number >= 0 && number <= most;
@@ -42,20 +41,20 @@ std::chrono::nanoseconds parse_time(std::string_view text,
     return std::chrono::ceil<std::chrono::nanoseconds>(Units(number));
 }
 
-/// `options` must outlive the parsing.
+/// Returns the option; `options` must outlive the parsing.
 inline Option idle_timeout_option(ServiceOptions& options) {
     return {"--idle-timeout", "SECONDS",
-            "close a client silent that long (default: never)",
+            "close a client that is idle so long (default: never)",
             [&options](std::string_view text) {
                 options.idle_timeout = parse_time<std::chrono::seconds>(
-                    text, "idle time-out", "seconds");
+                    text, "idle timeout", "seconds");
             }};
 }
 
-/// `options` must outlive the parsing.
+/// Returns the option; `options` must outlive the parsing.
 inline Option reply_delay_option(ServiceOptions& options) {
     return {"--reply-delay", "MILLISECONDS",
-            "let every reply take that long (default: none)",
+            "delay every reply by this time (default: none)",
             [&options](std::string_view text) {
                 options.reply_delay = parse_time<std::chrono::milliseconds>(
                     text, "reply delay", "milliseconds");

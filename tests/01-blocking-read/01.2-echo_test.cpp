@@ -16,14 +16,15 @@ namespace {
 
 using support::quoted;
 
-/// A client that says what the test gives it, one read after the other, and hears the answers.
+/// A client that follows a script: each read(2) gets the next answer, and each write(2) is
+/// recorded.
 struct ScriptedClient : support::Interposed {
     struct Answer {
         std::string bytes{};  // NOLINT(readability-redundant-member-init): g++ warns without {}
         int error = 0;
     };
 
-    /// After the last answer comes the end of input, as often as it is asked for.
+    /// After the last answer, every further read returns 0: the end of input.
     explicit ScriptedClient(std::deque<Answer> script) : answers(std::move(script)) {
         read = [this](int, void* data, std::size_t size) -> ssize_t {
             if (answers.empty()) {
@@ -37,7 +38,7 @@ struct ScriptedClient : support::Interposed {
                 return -1;
             }
             REQUIRE(answer.bytes.size() <= size);
-            std::memset(data, '?', size);  // what a read leaves behind its bytes is nobody's
+            std::memset(data, '?', size);  // bytes after the result are not part of it
             std::memcpy(data, answer.bytes.data(), answer.bytes.size());
             return static_cast<ssize_t>(answer.bytes.size());
         };
@@ -52,9 +53,9 @@ struct ScriptedClient : support::Interposed {
         };
     }
 
-    /// Runs echo(). Says so where it never returns.
+    /// Runs echo(). Fails with `why` if it never returns.
     void converse(const std::string& why) {
-        CHECK_NOTHROW_MESSAGE(blocking::echo(7), "echo() went on asking, 100 times and more. ", why,
+        CHECK_NOTHROW_MESSAGE(blocking::echo(7), "echo() made more than 100 further calls. ", why,
                               " (docs/01-blocking-read.md)");
     }
 
@@ -67,48 +68,51 @@ struct ScriptedClient : support::Interposed {
 
 }  // namespace
 
-TEST_CASE("01.2 what comes goes back, until the client has said everything") {
-    INFO("the client said 'hello\\n', then 'how are you?\\n', then the end of input (read: 0)");
+TEST_CASE("01.2 every byte comes back, until the end of input") {
+    INFO("the client sent 'hello\\n', then 'how are you?\\n', then its end of input (read: 0)");
     ScriptedClient client({{"hello\n"}, {"how are you?\n"}});
-    client.converse("0 from read(2) is the end of input: nothing will ever come again");
+    client.converse("0 from read(2) is the end of input: no more bytes will come");
     CHECK_MESSAGE(client.heard == "hello\nhow are you?\n",
-                  "the client should have heard the same; it heard ", quoted(client.heard));
+                  "the client should have received the same bytes; it received ",
+                  quoted(client.heard));
 }
 
-TEST_CASE("01.2 bytes are bytes: 0 and 255 are two of them") {
+TEST_CASE("01.2 bytes may have any value, 0 and 255 too") {
     std::string bytes;
     for (int value = 255; value >= 0; --value) bytes += static_cast<char>(value);
-    INFO("the client said every value that a byte can have, from 255 down to 0, twice");
+    INFO("the client sent every value that a byte can have, from 255 down to 0, twice");
     ScriptedClient client({{bytes}, {bytes}});
     client.converse("0 from read(2) is the end of input");
-    CHECK_MESSAGE(client.heard.size() == 512, "512 bytes should have come back; it was ",
+    CHECK_MESSAGE(client.heard.size() == 512, "512 bytes should have come back; the number was ",
                   client.heard.size(),
-                  ". A buffer is no C string: read(2) says how many bytes it "
+                  ". A buffer is not a C string: read(2) returns how many bytes it "
                   "has put there");
     CHECK(client.heard == bytes + bytes);
 }
 
-TEST_CASE("01.2 a signal during a read is no end") {
-    INFO("the client said 'a'; the next read(2) failed with EINTR; then came 'b', and the end");
+TEST_CASE("01.2 a signal during a read does not end the conversation") {
+    INFO("the client sent 'a'; the next read(2) failed with EINTR; then came 'b', and the end");
     ScriptedClient client({{"a"}, {"", EINTR}, {"b"}});
     client.converse("0 from read(2) is the end of input");
-    CHECK_MESSAGE(client.heard == "ab", "'ab' should have come back; it was ", quoted(client.heard),
+    CHECK_MESSAGE(client.heard == "ab", "'ab' should have come back; what came was ",
+                  quoted(client.heard),
                   ". EINTR says that a signal came first, and nothing about the client");
 }
 
 TEST_CASE("01.2 a connection that breaks ends the conversation") {
-    INFO("the client said 'a', then the connection was reset (ECONNRESET)");
-    ScriptedClient client({{"a"}, {"", ECONNRESET}, {"never said"}});
-    client.converse("an error other than EINTR will not go away");
-    CHECK_MESSAGE(client.heard == "a", "after the reset nothing is to be read or written; it was ",
+    INFO("the client sent 'a', then the connection was reset (ECONNRESET)");
+    ScriptedClient client({{"a"}, {"", ECONNRESET}, {"never sent"}});
+    client.converse("an error other than EINTR does not go away");
+    CHECK_MESSAGE(client.heard == "a",
+                  "after the reset there is nothing to read or write; written was ",
                   quoted(client.heard));
 }
 
-TEST_CASE("01.2 a client that hears nothing any more is not read from") {
-    INFO("the client said 'a' and was gone: write(2) fails with EPIPE");
+TEST_CASE("01.2 a client that cannot be written to is not read from") {
+    INFO("the client sent 'a' and disconnected: write(2) fails with EPIPE");
     ScriptedClient client({{"a"}, {"b"}, {"c"}});
     client.deaf = true;
-    client.converse("write_all() says whether anybody is there");
+    client.converse("write_all() returns whether the client is still connected");
     CHECK_MESSAGE(client.answers.size() == 2,
-                  "after write_all() had returned false, echo() read on");
+                  "echo() kept reading after write_all() had returned false");
 }

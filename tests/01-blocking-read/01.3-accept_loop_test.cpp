@@ -1,4 +1,4 @@
-// Exercise 01.3: an accept loop, against a kernel that refuses in every way there is.
+// Exercise 01.3: an accept loop, and each kind of error that accept(2) has.
 #include <doctest/doctest.h>
 #include <fcntl.h>
 
@@ -15,7 +15,7 @@ namespace {
 
 constexpr int client = 0;
 
-/// Accepting, as the test decides. After the last answer the listener is broken: EBADF.
+/// A listener that follows a script. After the last answer it is broken: EBADF.
 struct ScriptedListener : support::Interposed {
     explicit ScriptedListener(std::deque<int> script) : errors(std::move(script)) {
         accept = [this](int) -> int {
@@ -32,7 +32,7 @@ struct ScriptedListener : support::Interposed {
         };
     }
 
-    /// Runs the loop to its end. Returns what happened, in order.
+    /// Runs the loop to its end. Returns the events, in order.
     std::string run() {
         int broken = 0;
         bool spins = false;
@@ -47,13 +47,13 @@ struct ScriptedListener : support::Interposed {
         }
         CHECK_MESSAGE(
             !spins,
-            "the loop spins: accept failed 100 times with EBADF and was asked again. That "
-            "listener will never work again: throw (docs/01-blocking-read.md)");
+            "the loop spins: accept failed 100 times with EBADF and was called again. This "
+            "listener will never work again, so throw (docs/01-blocking-read.md)");
         if (!spins) {
             CHECK_MESSAGE(errors.empty(), "the loop ended with \"",
                           std::generic_category().message(broken),
                           "\" while the listener was fine");
-            CHECK_MESSAGE(broken == EBADF, "EBADF should leave the loop as a std::system_error");
+            CHECK_MESSAGE(broken == EBADF, "for EBADF the loop should throw std::system_error");
         }
         return spins ? story.substr(0, 60) + "..." : story;
     }
@@ -65,7 +65,7 @@ struct ScriptedListener : support::Interposed {
 
 }  // namespace
 
-TEST_CASE("01.3 a client that left while it waited is no reason to end, nor to wait") {
+TEST_CASE("01.3 a client that has left the queue neither ends the loop nor pauses it") {
     INFO("accept(2) failed with ECONNABORTED, EINTR and EPROTO; then a client came");
     ScriptedListener listener({ECONNABORTED, EINTR, EPROTO, client});
     const std::string story = listener.run();
@@ -74,22 +74,22 @@ TEST_CASE("01.3 a client that left while it waited is no reason to end, nor to w
         "expected: three errors, a client that is served, and the end; what happened: ", story);
 }
 
-TEST_CASE("01.3 without a descriptor to spare it pauses before it asks again") {
+TEST_CASE("01.3 when descriptors or memory run out, it pauses before it tries again") {
     for (const int error : {EMFILE, ENFILE, ENOBUFS, ENOMEM}) {
         INFO("accept(2) failed twice with \"", std::generic_category().message(error),
-             "\"; then there was room again, and the client that had waited was accepted");
+             "\"; then there was room again, and the client in the queue was accepted");
         ScriptedListener listener({error, error, client});
         const std::string story = listener.run();
         CHECK_MESSAGE(
             story == "error pause error pause client serve error ",
             "expected: error pause error pause client serve error; what happened: ", story,
-            ". The client still waits, so accept fails at once each time: without a "
-            "pause a full table burns a core");
+            ". The client is still in the queue, so accept fails at once each time: "
+            "without a pause a full table burns a core");
     }
 }
 
-TEST_CASE("01.3 a broken listener ends the loop, and says why") {
-    INFO("two clients were accepted; then the listener was no socket any more (EBADF)");
+TEST_CASE("01.3 a broken listener ends the loop with an exception") {
+    INFO("two clients were accepted; then the listener was no longer a socket (EBADF)");
     ScriptedListener listener({client, client});
     const std::string story = listener.run();
     CHECK_MESSAGE(story == "client serve client serve error ",

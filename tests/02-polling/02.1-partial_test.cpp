@@ -1,4 +1,4 @@
-// Exercise 02.1, too: a kernel that takes only a part of what it is offered.
+// Exercise 02.1, continued: short writes and signals.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -12,10 +12,10 @@
 #include "tests/support/socket_pair.hpp"
 #include "tests/support/test.hpp"
 
-TEST_CASE("02.1 what the kernel takes a part of goes on behind it") {
+TEST_CASE("02.1 after a short write, the next one continues where it stopped") {
     support::SocketPair pair;
     polling::Client client(std::move(pair.ours));
-    INFO("the client said 'hello world\\n'; each write(2) took at most 3 bytes of the answer");
+    INFO("the client sent 'hello world\\n'; each write(2) took at most 3 bytes of the answer");
     pair.say("hello world\n");
     {
         support::Interposed kernel;
@@ -25,9 +25,9 @@ TEST_CASE("02.1 what the kernel takes a part of goes on behind it") {
         for (int turn = 0; turn < 10; ++turn) client.serve();
     }
     const std::string heard = pair.heard();
-    CHECK_MESSAGE(heard == "hello world\n", "all of it should have come back; it was ",
+    CHECK_MESSAGE(heard == "hello world\n", "all of it should have come back; what came was ",
                   support::quoted(heard),
-                  ". write(2) returns how many bytes it took: go on behind them "
+                  ". write(2) returns how many bytes it took: continue after them "
                   "(docs/02-polling.md)");
     CHECK(client.state() == polling::Client::State::reading);
 }
@@ -53,6 +53,6 @@ TEST_CASE("02.1 a signal during a read or a write loses nothing") {
         for (int turn = 0; turn < 10; ++turn) client.serve();
     }
     CHECK_MESSAGE(client.state() == polling::Client::State::reading,
-                  "EINTR says that a signal came first: try again with the next turn");
+                  "EINTR says that a signal came first: try again in the next turn");
     CHECK(pair.heard() == "hello");
 }

@@ -1,4 +1,4 @@
-// Exercise 02.2: reading ahead, with a bound.
+// Exercise 02.2: reading ahead within a bound.
 #include <doctest/doctest.h>
 #include <sys/socket.h>
 
@@ -15,7 +15,7 @@ namespace {
 using polling::EagerClient;
 using support::SocketPair;
 
-/// Bytes in which every position can be told from its neighbours.
+/// Returns text in which lost, repeated or swapped bytes show.
 std::string numbered(std::size_t size) {
     std::string text;
     for (int i = 0; text.size() < size; ++i) text += std::to_string(i) + ",";
@@ -25,23 +25,24 @@ std::string numbered(std::size_t size) {
 
 }  // namespace
 
-TEST_CASE("02.2 a client that never reads cannot fill the memory") {
+TEST_CASE("02.2 a client that never reads cannot fill the server's memory") {
     SocketPair pair;
     EagerClient client(std::move(pair.ours));
-    INFO("the client sent and sent, and never read; serve() was called each time");
+    INFO("the client kept sending and never read; serve() was called after each send");
     std::size_t worst = 0;
     for (int i = 0; i < 1000; ++i) {
         SocketPair::fill(pair.theirs.fd());
         client.serve();
         worst = std::max(worst, client.owed());
     }
-    CHECK_MESSAGE(worst <= EagerClient::most, "at most ", EagerClient::most,
-                  " bytes may be owed to one client; it was ", worst,
-                  ". Who is owed that much is not read from (back-pressure: docs/02-polling.md)");
+    CHECK_MESSAGE(
+        worst <= EagerClient::most, "at most ", EagerClient::most,
+        " bytes may be owed to one client; it was ", worst,
+        ". Do not read from a client that is owed that much (back-pressure: docs/02-polling.md)");
     CHECK_FALSE(client.finished());
 }
 
-TEST_CASE("02.2 what has been sent is let go of") {
+TEST_CASE("02.2 bytes that have been sent are freed") {
     SocketPair pair;
     EagerClient client(std::move(pair.ours));
     const std::string line = numbered(1000);
@@ -56,14 +57,14 @@ TEST_CASE("02.2 what has been sent is let go of") {
     CHECK(client.owed() == 0);
     CHECK_MESSAGE(worst <= EagerClient::most, "nothing is owed, and yet ", worst,
                   " bytes were kept for this client; at most ", EagerClient::most,
-                  " may be. Bytes that have been written are of no use any more");
+                  " may be. Bytes that have been written are no longer needed");
 }
 
-TEST_CASE("02.2 a slow reader gets every byte, in order, and memory stays bounded") {
+TEST_CASE("02.2 a slow reader gets every byte in order, and memory stays bounded") {
     SocketPair pair;
     EagerClient client(std::move(pair.ours));
     const std::string text = numbered(2'000'000);
-    INFO("the client sent 2 MB as fast as it could, and read only at every fifth turn");
+    INFO("the client sent 2 MB as fast as it could, and read only in every fifth turn");
     std::size_t said = 0;
     std::string heard;
     std::size_t worst = 0;
@@ -78,7 +79,7 @@ TEST_CASE("02.2 a slow reader gets every byte, in order, and memory stays bounde
     }
     heard += pair.heard();
     CHECK_MESSAGE(client.finished(),
-                  "after the end of input, and when nothing is owed, it should be finished");
+                  "after the end of input, and once nothing is owed, it should be finished");
     CHECK_MESSAGE(heard.size() == text.size(), text.size(), " bytes were sent, ", heard.size(),
                   " came back");
     CHECK_MESSAGE(heard == text, "the bytes should come back in the order in which they were sent");

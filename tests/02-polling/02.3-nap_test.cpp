@@ -10,17 +10,17 @@ namespace {
 using namespace std::chrono_literals;
 using polling::Nap;
 
-/// The answer in microseconds, which doctest can show.
-long turn(Nap& nap, bool moved) {
-    return nap.after_turn(moved).count();
+/// Returns the result in microseconds, as a number that doctest can print.
+long turn(Nap& nap, bool made_progress) {
+    return nap.after_turn(made_progress).count();
 }
 
 }  // namespace
 
-TEST_CASE("02.3 while bytes move it never sleeps") {
+TEST_CASE("02.3 while bytes move, it never sleeps") {
     Nap nap;
     for (int i = 0; i < 10; ++i) {
-        CHECK_MESSAGE(turn(nap, true) == 0, "bytes moved: more may be there already. No sleep");
+        CHECK_MESSAGE(turn(nap, true) == 0, "bytes moved, so more may have come already: no sleep");
     }
 }
 
@@ -30,28 +30,28 @@ TEST_CASE("02.3 each idle turn sleeps twice as long as the last") {
     for (int idle = 1; idle <= 7; ++idle, expected *= 2) {
         const long slept = turn(nap, false);
         CHECK_MESSAGE(slept == expected, "after idle turn ", idle, " in a row, ", expected,
-                      " microseconds were expected; it was ", slept);
+                      " microseconds were expected; the result was ", slept);
     }
 }
 
-TEST_CASE("02.3 there is a longest nap: somebody may speak at any time") {
+TEST_CASE("02.3 the sleep has an upper limit, since a client may send at any time") {
     Nap nap;
     for (int idle = 1; idle <= 100; ++idle) {
         const long slept = turn(nap, false);
         REQUIRE_MESSAGE(slept >= 0, "idle turn ", idle, ": ", slept,
-                        " microseconds? A number that is doubled 100 times overflows");
+                        " microseconds? A number doubled 100 times overflows");
         REQUIRE_MESSAGE(slept <= Nap::longest.count(), "idle turn ", idle, ": it slept ", slept,
                         " microseconds; the longest nap is ", Nap::longest.count());
     }
     CHECK_MESSAGE(turn(nap, false) == Nap::longest.count(),
-                  "after a long time of silence every nap is the longest");
+                  "after a long silence every nap is the longest");
 }
 
-TEST_CASE("02.3 the first byte wakes it up completely") {
+TEST_CASE("02.3 after the first byte it starts again with the shortest nap") {
     Nap nap;
     for (int idle = 0; idle < 20; ++idle) turn(nap, false);
-    INFO("after 20 idle turns one turn moved bytes, and then came an idle one");
+    INFO("after 20 idle turns one turn moved bytes, and then came another idle one");
     CHECK_MESSAGE(turn(nap, true) == 0, "bytes moved: no sleep");
     CHECK_MESSAGE(turn(nap, false) == Nap::shortest.count(),
-                  "whoever has just spoken may go on: begin with the shortest nap again");
+                  "a client that has just sent may send more: start again with the shortest nap");
 }

@@ -1,4 +1,4 @@
-// A client as a state machine: every call of serve() does what is possible at once, and no more.
+// Exercise 02.1: a client as a state machine. Each call of serve() does what is possible at once.
 #include <doctest/doctest.h>
 #include <sys/socket.h>
 
@@ -14,16 +14,16 @@ namespace {
 using polling::Client;
 using support::SocketPair;
 
-/// What serve() may move in one call, at most: a client must not keep the others waiting.
+/// The most that one call of serve() may move, so that no client delays the others.
 constexpr std::size_t one_turn = 64 * 1024;
 
-TEST_CASE("02.1 a client that says nothing is read from, again and again") {
+TEST_CASE("02.1 a silent client stays in the state reading") {
     SocketPair pair;
     Client client(std::move(pair.ours));
     for (int i = 0; i < 3; ++i) {
         CHECK_MESSAGE(!client.serve(),
-                      "there was nothing to read: EAGAIN is not an error, and no "
-                      "progress either (docs/02-polling.md)");
+                      "there was nothing to read: EAGAIN is neither an error nor "
+                      "progress (docs/02-polling.md)");
         CHECK(client.state() == Client::State::reading);
     }
 }
@@ -39,15 +39,16 @@ TEST_CASE("02.1 what was read is written back") {
     }
 }
 
-TEST_CASE("02.1 what the kernel does not take stays owed, and comes later") {
+TEST_CASE("02.1 bytes that the kernel does not take stay pending and are sent later") {
     SocketPair pair;
     const std::size_t full = SocketPair::fill(pair.ours.fd());
     Client client(std::move(pair.ours));
     pair.say("owed");
     client.serve();
-    CHECK_MESSAGE(client.state() == Client::State::writing,
-                  "the answer could not be written: the client is owed it (docs/02-polling.md)");
-    CHECK_MESSAGE(!client.serve(), "nothing can move until the other side reads");
+    CHECK_MESSAGE(
+        client.state() == Client::State::writing,
+        "the answer could not be written, so the client is still owed it (docs/02-polling.md)");
+    CHECK_MESSAGE(!client.serve(), "nothing can move until the client reads");
 
     CHECK(pair.heard().size() == full);
     CHECK(client.serve());
@@ -55,7 +56,7 @@ TEST_CASE("02.1 what the kernel does not take stays owed, and comes later") {
     CHECK(client.state() == Client::State::reading);
 }
 
-TEST_CASE("02.1 a client that is owed something is not read from") {
+TEST_CASE("02.1 a client that is owed bytes is not read from") {
     SocketPair pair;
     SocketPair::fill(pair.ours.fd());
     const int fd = pair.ours.fd();
@@ -67,12 +68,12 @@ TEST_CASE("02.1 a client that is owed something is not read from") {
 
     char waiting[100];
     const ssize_t count = ::recv(fd, waiting, sizeof waiting, MSG_PEEK);
-    CHECK_MESSAGE(count == 7, "7 bytes should still lie in the socket, ", count,
-                  " do: reading on while the client does not read costs memory without bound "
+    CHECK_MESSAGE(count == 7, "7 bytes should still be in the socket; there were ", count,
+                  ". Reading on while the client does not read costs memory without bound "
                   "(back-pressure: docs/02-polling.md)");
 }
 
-TEST_CASE("02.1 a turn is bounded, however much has come") {
+TEST_CASE("02.1 a turn is bounded, however many bytes have come") {
     SocketPair pair;
     const std::size_t sent = SocketPair::fill(pair.theirs.fd());
     REQUIRE(sent > one_turn);
@@ -81,14 +82,13 @@ TEST_CASE("02.1 a turn is bounded, however much has come") {
     while (client.serve()) {
         const std::size_t came = pair.heard().size();
         CHECK_MESSAGE(came <= one_turn, "one call of serve() moved ", came, " of ", sent,
-                      " bytes: whoever sends much would keep the others waiting");
+                      " bytes: a client that sends much would delay the others");
         total += came;
     }
     CHECK(total == sent);
 }
 
-TEST_CASE(
-    "02.1 a byte at a time, in any mixture of reading and serving, everything arrives in order") {
+TEST_CASE("02.1 single bytes, in any mixture of reading and serving, come back in order") {
     SocketPair pair;
     Client client(std::move(pair.ours));
     std::string said;
@@ -104,7 +104,7 @@ TEST_CASE(
     CHECK(heard == said);
 }
 
-TEST_CASE("02.1 end of input: what came before it is delivered, then the client is finished") {
+TEST_CASE("02.1 after the end of input, pending bytes are delivered; then the client is finished") {
     SocketPair pair;
     const std::size_t full = SocketPair::fill(pair.ours.fd());
     Client client(std::move(pair.ours));
@@ -121,7 +121,7 @@ TEST_CASE("02.1 end of input: what came before it is delivered, then the client 
     CHECK(!client.serve());
 }
 
-TEST_CASE("02.1 a client that has gone is finished, whether it is read from or written to") {
+TEST_CASE("02.1 a client that has disconnected is finished, in a read and in a write") {
     SocketPair quiet;
     Client reading(std::move(quiet.ours));
     quiet.theirs.close();
@@ -135,17 +135,18 @@ TEST_CASE("02.1 a client that has gone is finished, whether it is read from or w
     writing.serve();
     REQUIRE(writing.state() == Client::State::writing);
     pair.theirs.close();
-    CHECK_MESSAGE(!writing.serve(), "EPIPE: nobody is there any more");
+    CHECK_MESSAGE(!writing.serve(), "EPIPE: the client has disconnected");
     CHECK(writing.state() == Client::State::finished);
 }
 
-TEST_CASE("a client gives its descriptor back when it is destroyed") {
+TEST_CASE("destroying a client closes its descriptor") {
     SocketPair pair;
     {
         const Client client(std::move(pair.ours));
     }
     char byte = 0;
-    CHECK_MESSAGE(::read(pair.theirs.fd(), &byte, 1) == 0, "the other side should see the end");
+    CHECK_MESSAGE(::read(pair.theirs.fd(), &byte, 1) == 0,
+                  "the other side should see the end of the connection");
 }
 
 }  // namespace

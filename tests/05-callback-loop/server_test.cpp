@@ -147,7 +147,7 @@ TEST_CASE("time options that make no sense: a line that says so, the usage, exit
     for (const std::string text :
          {"", "x", "-1", "1e3", "0x10", "nan", "inf", "1.5s", " 1", "1000000001"}) {
         Program server({"--idle-timeout", text});
-        CHECK(server.line() == "05-callback-loop: bad idle time-out: \"" + text +
+        CHECK(server.line() == "05-callback-loop: bad idle timeout: \"" + text +
                                    "\" is not a number of seconds from 0 to 1000000000");
         CHECK(server.line().substr(0, 23) == "usage: 05-callback-loop");
         CHECK(server.status() == 2);

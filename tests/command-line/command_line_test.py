@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""What the programs say: wrong command lines, errors at the start, and commands without sense.
+"""What the programs print for invalid command lines, errors at start-up, and wrong make targets.
 
-BUILD names the folder of the programs, SERVERS the programs (both: all that stand in build/).
+BUILD names the folder of the programs, SERVERS the programs (default: all programs in build/).
 """
 
 import os
@@ -16,7 +16,7 @@ BUILD = pathlib.Path(os.environ.get("BUILD", ROOT / "build"))
 SERVERS = [name for name in os.environ.get("SERVERS", "").split(",") if name] or sorted(
     path.name for path in BUILD.glob("0*-*") if path.is_file()
 )
-PATIENCE = 10 * float(os.environ.get("PATIENCE", "1"))  # seconds, after which a wait has failed
+PATIENCE = 10 * float(os.environ.get("PATIENCE", "1"))  # seconds until a wait has failed
 
 
 def run(server, *arguments):
@@ -36,7 +36,7 @@ class EveryServer(unittest.TestCase):
         first, _, usage = err.partition("\n")
         self.assertEqual(first, f"{server}: {line}", f"the first line after {arguments}")
         self.assertTrue(usage.startswith(f"usage: {server} [--port N]"), f"then the usage: {err}")
-        self.assertEqual((status, out), (2, ""), "exit status, and what it says on stdout")
+        self.assertEqual((status, out), (2, ""), "exit status and stdout")
 
     def test_help(self):
         """--help goes to stdout and is no error"""
@@ -50,7 +50,7 @@ class EveryServer(unittest.TestCase):
                     self.assertLessEqual(max(map(len, out.splitlines())), 80, out)
 
     def test_bad_port(self):
-        """a port that is none"""
+        """an invalid port"""
         for server in SERVERS:
             with self.subTest(server):
                 for port in ("65536", "abc", "-1", "", "70 00", "99999999999999999999"):
@@ -66,7 +66,7 @@ class EveryServer(unittest.TestCase):
                 self.expect_usage_error(server, ["--port"], line)
 
     def test_unknown(self):
-        """an unknown option, an argument too many"""
+        """an unknown option, or one argument too many"""
         for server in SERVERS:
             with self.subTest(server):
                 for word in ("--prot", "-p", "7000", "--", "now"):
@@ -94,7 +94,7 @@ class EveryServer(unittest.TestCase):
                     self.assertEqual(run(server, "--port", str(port)), (1, "", line))
 
     def test_two_servers(self):
-        """two servers do not share a port; only 127.0.0.1 is listened on"""
+        """two servers do not share a port; they listen on 127.0.0.1 only"""
         for server in SERVERS:
             with self.subTest(server):
                 with subprocess.Popen(
@@ -108,30 +108,30 @@ class EveryServer(unittest.TestCase):
                         port = line.strip().rpartition(":")[2]
                         why = f"cannot listen on 127.0.0.1:{port}: Address already in use"
                         self.assertEqual(run(server, "--port", port), (1, "", f"{server}: {why}\n"))
-                        with self.assertRaises(OSError, msg="127.0.0.2 should not be listened on"):
+                        with self.assertRaises(OSError, msg="it should not listen on 127.0.0.2"):
                             socket.create_connection(("127.0.0.2", int(port)), PATIENCE)
                     finally:
                         first.kill()
 
     def test_privileged_port(self):
-        """a port that needs a privilege"""
+        """a privileged port"""
         if os.geteuid() == 0:
             self.skipTest("root may listen on any port")
         first = int(pathlib.Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
         if first < 2:
-            self.skipTest("this system lets everybody listen on any port")
+            self.skipTest("this system lets every user listen on any port")
         for server in SERVERS:
             with self.subTest(server):
                 line = f"{server}: cannot listen on 127.0.0.1:1: Permission denied\n"
                 self.assertEqual(run(server, "--port", "1"), (1, "", line))
 
     def test_no_descriptor(self):
-        """no descriptor left at the start"""
+        """no descriptor left at start-up"""
         for server in SERVERS:
             if server == "01-blocking-read":
                 continue  # the one descriptor is enough to listen with
             with self.subTest(server):
-                # One beyond stdin, stdout, stderr: loading the program's libraries needs it too.
+                # One more than stdin, stdout and stderr: loading the program's libraries needs it.
                 command = f'ulimit -n 4; exec "{BUILD / server}" --port 0'
                 done = subprocess.run(
                     ["sh", "-c", command], capture_output=True, text=True, timeout=PATIENCE

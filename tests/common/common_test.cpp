@@ -1,4 +1,4 @@
-// What every chapter needs and none teaches: descriptors, the listener, the command line.
+// What every chapter uses: descriptors, the listener, the command line.
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <sys/resource.h>
@@ -35,13 +35,13 @@ Descriptor open_null() {
 }
 
 TEST_SUITE("Descriptor") {
-    TEST_CASE("owns nothing at first, and takes a negative number for nothing") {
+    TEST_CASE("owns nothing by default, and a negative number means nothing") {
         CHECK_FALSE(Descriptor());
         CHECK_FALSE(Descriptor(-1));
         CHECK(Descriptor().fd() == -1);
     }
 
-    TEST_CASE("closes what it owns at the end of its life") {
+    TEST_CASE("the destructor closes what it owns") {
         int fd = -1;
         {
             const Descriptor owner = open_null();
@@ -51,7 +51,7 @@ TEST_SUITE("Descriptor") {
         CHECK_FALSE(is_open(fd));
     }
 
-    TEST_CASE("moving hands the descriptor over, and what was owned before is closed") {
+    TEST_CASE("a move transfers the descriptor, and closes the one owned before") {
         Descriptor first = open_null();
         Descriptor second = open_null();
         const int moved = first.fd();
@@ -63,7 +63,7 @@ TEST_SUITE("Descriptor") {
         CHECK_FALSE(first);  // NOLINT(bugprone-use-after-move): that is what is tested
     }
 
-    TEST_CASE("moving to itself changes nothing") {
+    TEST_CASE("a self-move changes nothing") {
         Descriptor owner = open_null();
         Descriptor& same = owner;
         owner = std::move(same);
@@ -77,12 +77,12 @@ TEST_SUITE("Descriptor") {
         const Descriptor next = open_null();  // gets the same number
         REQUIRE(next.fd() == fd);
         owner.close();
-        CHECK_MESSAGE(is_open(fd), "the second close hit somebody else's descriptor");
+        CHECK_MESSAGE(is_open(fd), "the second close hit another owner's descriptor");
     }
 }
 
 TEST_SUITE("errors") {
-    TEST_CASE("check() passes a result on and turns -1 into what errno says") {
+    TEST_CASE("check() returns a result unchanged and turns -1 into an exception") {
         CHECK(common::check(0, "x") == 0);
         CHECK(common::check(7, "x") == 7);
         CHECK_THROWS_WITH((errno = ENOENT, common::check(-1, "cannot open the box")),
@@ -91,14 +91,14 @@ TEST_SUITE("errors") {
 }
 
 TEST_SUITE("Listener") {
-    TEST_CASE("port 0 takes any free one, and says which") {
+    TEST_CASE("port 0 means any free port, and port() returns it") {
         const Listener first(0, Listener::Mode::non_blocking);
         const Listener second(0, Listener::Mode::non_blocking);
         CHECK(first.port() != 0);
         CHECK(first.port() != second.port());
     }
 
-    TEST_CASE("a port in use is an error that names it") {
+    TEST_CASE("a port in use is an error that names the port") {
         const Listener first(0, Listener::Mode::non_blocking);
         const std::string port = std::to_string(first.port());
         CHECK_THROWS_WITH(
@@ -106,13 +106,13 @@ TEST_SUITE("Listener") {
             ("cannot listen on 127.0.0.1:" + port + ": Address already in use").c_str());
     }
 
-    TEST_CASE("nobody waits: empty, at once") {
+    TEST_CASE("with an empty queue, accept() returns nothing, at once") {
         Listener listener(0, Listener::Mode::non_blocking);
         CHECK_FALSE(listener.accept());
         CHECK_FALSE(listener.paused());
     }
 
-    TEST_CASE("accepted sockets have the listener's mode, answer at once, and take urgent data") {
+    TEST_CASE("accepted sockets have the listener's mode, no delay, and urgent data in line") {
         for (const Listener::Mode mode : {Listener::Mode::blocking, Listener::Mode::non_blocking}) {
             Listener listener(0, mode);
             const Peer peer(listener.port());
@@ -131,7 +131,7 @@ TEST_SUITE("Listener") {
         }
     }
 
-    TEST_CASE("a full descriptor table: refused, then served again") {
+    TEST_CASE("with a full descriptor table clients are refused, and later served again") {
         Listener listener(0, Listener::Mode::non_blocking);
         std::list<Peer> peers;
         for (int i = 0; i < 3; ++i) peers.emplace_back(listener.port());
@@ -145,13 +145,14 @@ TEST_SUITE("Listener") {
         ::setrlimit(RLIMIT_NOFILE, &before);
 
         const Descriptor client = listener.accept();
-        CHECK_MESSAGE(client, "the third client waited until there were descriptors again");
+        CHECK_MESSAGE(client,
+                      "the third client should be accepted once there are descriptors again");
         CHECK_FALSE(peers.front().is_served());
         peers.pop_front();
         CHECK_FALSE(peers.front().is_served());
     }
 
-    TEST_CASE("not even a descriptor to refuse with: it pauses, and nobody is lost") {
+    TEST_CASE("with no descriptor to refuse with, it pauses, and no client is lost") {
         Listener listener(0, Listener::Mode::non_blocking);
         const Peer peer(listener.port());
         rlimit before{};
@@ -162,14 +163,14 @@ TEST_SUITE("Listener") {
         const bool paused = listener.paused();
         ::setrlimit(RLIMIT_NOFILE, &before);
         CHECK_MESSAGE(paused,
-                      "a listener that cannot accept stays readable: whoever asks again at "
-                      "once, spins");
+                      "a listener that cannot accept stays readable: a server that tries again "
+                      "at once spins");
         CHECK(listener.accept());
     }
 }
 
 TEST_SUITE("command line") {
-    /// Parses; returns "ok", "help", or what is wrong.
+    /// Returns "ok", "help", or the error message.
     std::string parse(const std::vector<std::string_view>& arguments, std::uint16_t& port,
                       bool& edge) {
         try {
@@ -204,7 +205,7 @@ TEST_SUITE("command line") {
         CHECK(parse({"-h"}, port, edge) == "help");
     }
 
-    TEST_CASE("what makes no sense is named") {
+    TEST_CASE("an error names the wrong argument") {
         std::uint16_t port = 0;
         bool edge = false;
         for (const std::string bad :

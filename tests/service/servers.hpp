@@ -1,4 +1,4 @@
-// The servers of the course, and in what they differ: one line each. tests/run.py reads it too.
+// The servers of the course and their differences, one line each. tests/run.py reads this too.
 #pragma once
 
 #include <string>
@@ -7,17 +7,17 @@
 
 namespace service {
 
-/// What a server is, beyond the echo that all of them promise.
+/// How a server differs from the others; all of them echo.
 struct Server {
     std::string server;                ///< program and arguments
-    bool one_at_a_time = false;        ///< the second client waits until the first has left
-    bool thread_for_each = false;      ///< a thread for each client
-    bool burns = false;                ///< works all the time, also while nothing happens
-    bool blocks = false;               ///< its sockets are blocking: EAGAIN never comes
+    bool one_at_a_time = false;        ///< the second client waits until the first leaves
+    bool thread_for_each = false;      ///< one thread per client
+    bool burns = false;                ///< uses the CPU even while nothing happens
+    bool blocks = false;               ///< its sockets are blocking: no EAGAIN
     bool edge_triggered = false;       ///< after EAGAIN it waits for the next edge
-    bool short_is_all = false;         ///< a read that fills no buffer has emptied the socket
-    int highest_descriptor = 0;        ///< it can serve no descriptor above this one; 0: any
-    unsigned calls_for_a_request = 0;  ///< system calls in steady state; 0: there is no bound
+    bool short_is_all = false;         ///< treats a short read as the last one
+    int highest_descriptor = 0;        ///< it serves no descriptor above this; 0: any
+    unsigned calls_for_a_request = 0;  ///< system calls in steady state; 0: no bound
 };
 
 inline const Server servers[] = {
@@ -41,7 +41,7 @@ inline const Server servers[] = {
      .calls_for_a_request = 3},
 };
 
-/// The one that is being tested.
+/// Returns the server under test.
 inline const Server& server() {
     for (const Server& known : servers) {
         if (known.server == support::options().server) return known;

@@ -1,7 +1,8 @@
-// What every server of the course promises, as its clients see it: the same tests for all of them.
+// What every server of the course guarantees, as its clients see it: the same tests for all of
+// them.
 //
-// Where a chapter's way of waiting makes something impossible, the test shows that limit instead,
-// by measuring it. servers.hpp says who has which limit.
+// If a chapter's way of waiting makes a behaviour impossible, the test measures that limit instead.
+// servers.hpp lists the limits of each server.
 #include <doctest/doctest.h>
 #include <sys/socket.h>
 
@@ -31,7 +32,7 @@ using support::shows_limit;
 using support::skip;
 using support::wait_until;
 
-/// Bytes without a pattern that a mistake could keep: the same for each run.
+/// Returns bytes without a repeating pattern that could hide a bug: the same in each run.
 std::string noise(std::size_t size) {
     std::string text(size, '\0');
     std::uint32_t state = 1;
@@ -46,43 +47,43 @@ void round_trips(Peer& peer, int count) {
     for (int i = 0; i < count; ++i) peer.echo("ping " + std::to_string(i) + "\n");
 }
 
-/// The server is as good as new: the next client is served.
+/// The server still works: the next client is served.
 void expect_service(const ServerProcess& process) {
-    INFO("the next client should be served as if nothing had happened");
+    INFO("the next client should be served as usual");
     Peer next(process.port());
     next.echo("are you still there?\n");
 }
 
-/// Clients leave; the server notices when it comes round to it.
+/// Clients have left; the server notices that after a while.
 void expect_descriptors(const ServerProcess& process, std::size_t count) {
-    INFO("every ended connection gives its descriptor back");
+    INFO("the descriptor of every ended connection should be closed");
     wait_until("the server to have " + std::to_string(count) + " open descriptors again",
                [&] { return process.descriptors() == count; });
 }
 
-/// Clients leave a full server; new ones are refused until it has noticed, and not any longer.
+/// Clients have left a full server: it refuses new ones only until it has noticed that.
 void expect_room_again(const ServerProcess& process) {
     wait_until("a new client to be served, now that others have left a full server",
                [&] { return Peer(process.port()).is_served(); });
 }
 
-/// A measure of time that does not depend on how fast the machine is, or how busy: another server
-/// of the same kind answers requests meanwhile.
+/// A measure of time that does not depend on the speed or load of the machine: another server of
+/// the same kind answers requests meanwhile.
 void while_another_server_answers(int requests) {
     const ServerProcess other;
     Peer peer(other.port());
     round_trips(peer, requests);
 }
 
-/// Nothing happens, so a server that sleeps makes no system call and never wakes up.
+/// While nothing happens, a server makes no system call and never wakes up.
 void expect_idle(const ServerProcess& process) {
     if (server().burns) {
         const std::uint64_t before = process.all_calls();
         const std::chrono::nanoseconds cpu_before = process.cpu_time();
-        wait_until("10,000 system calls of a server that asks all the time (docs/02-polling.md)",
+        wait_until("10,000 system calls of a server that polls (docs/02-polling.md)",
                    [&] { return process.all_calls() - before > 10'000; });
-        CHECK_MESSAGE(process.cpu_time() > cpu_before, "asking should cost CPU time");
-        shows_limit("asks all the time");
+        CHECK_MESSAGE(process.cpu_time() > cpu_before, "polling should cost CPU time");
+        shows_limit("it polls all the time");
         return;
     }
     process.wait_until_asleep();
@@ -92,8 +93,8 @@ void expect_idle(const ServerProcess& process) {
     CHECK_MESSAGE(process.all_calls() == calls, "nothing happened, and yet the server made ",
                   process.all_calls() - calls,
                   " system calls while another one answered 500 requests. Which descriptor is "
-                  "ready all the time, or which time-out is too short? (docs/03-select.md)");
-    if (support::thread_sanitizer) return;  // it wakes up by itself
+                  "ready all the time, or which timeout is too short? (docs/03-select.md)");
+    if (support::thread_sanitizer) return;  // its own thread wakes up
     CHECK_MESSAGE(process.sleeps() == sleeps, "nothing happened, and yet the server woke up ",
                   process.sleeps() - sleeps, " times (docs/03-select.md)");
 }
@@ -127,7 +128,7 @@ TEST_SUITE("bytes") {
         peer.echo_streaming(noise(32 << 20));
     }
 
-    TEST_CASE("urgent data is data like any other") {
+    TEST_CASE("urgent data is echoed like any other") {
         const ServerProcess process;
         Peer peer(process.port());
         peer.send("a");
@@ -138,18 +139,18 @@ TEST_SUITE("bytes") {
     }
 }
 
-TEST_SUITE("ends") {
+TEST_SUITE("the end of a connection") {
     TEST_CASE("after a half-close everything owed is delivered") {
         const ServerProcess process;
         Peer peer(process.port());
         const std::size_t sent = peer.send_until_full();
         peer.half_close();
         CHECK_MESSAGE(peer.receive_to_end() == sent,
-                      "\"I have said everything\" is not \"I have gone\": what the server still "
-                      "owes must come, and then the end (docs/02-polling.md)");
+                      "the end of a client's input is not the end of the connection: what the "
+                      "server still owes must come, and then the end (docs/02-polling.md)");
     }
 
-    TEST_CASE("a client leaves without a word") {
+    TEST_CASE("a client disconnects without sending") {
         const ServerProcess process;
         Peer(process.port()).close();
         expect_service(process);
@@ -165,13 +166,14 @@ TEST_SUITE("ends") {
         expect_descriptors(process, before);
     }
 
-    TEST_CASE("a client has gone before it is answered") {
+    TEST_CASE("a client disconnects before its answer") {
         const ServerProcess process;
         for (int i = 0; i < 3; ++i) {
             Peer peer(process.port());
             peer.echo("x");
             process.signal(SIGSTOP);
-            peer.send("the answer to this finds nobody: EPIPE, and SIGPIPE unless it is ignored");
+            peer.send(
+                "the answer to this fails with EPIPE, and raises SIGPIPE unless that is ignored");
             peer.half_close();
             peer.reset();
             process.signal(SIGCONT);
@@ -179,7 +181,7 @@ TEST_SUITE("ends") {
         expect_service(process);
     }
 
-    TEST_CASE("300 clients come and go, no descriptor is lost") {
+    TEST_CASE("300 clients come and go, no descriptor leaks") {
         const ServerProcess process;
         const std::size_t before = process.descriptors();
         for (int i = 0; i < 300; ++i) {
@@ -192,7 +194,7 @@ TEST_SUITE("ends") {
     }
 }
 
-TEST_SUITE("others") {
+TEST_SUITE("several clients") {
     TEST_CASE("two clients at once") {
         const ServerProcess process;
         Peer first(process.port());
@@ -203,7 +205,7 @@ TEST_SUITE("others") {
             round_trips(first, 200);
             CHECK_MESSAGE(!second.has_answer(), "the second client should have to wait");
             first.close();
-            shows_limit("the second waits until the first has left");
+            shows_limit("the second client waits until the first leaves");
         }
         second.expect("second\n");
     }
@@ -215,7 +217,7 @@ TEST_SUITE("others") {
         if (server().one_at_a_time) {
             for (int i = 0; i < 200; ++i, peers.pop_front())
                 peers.front().expect(std::to_string(i));
-            return shows_limit("one after the other");
+            return shows_limit("one client after another");
         }
         int i = 0;
         for (Peer& peer : peers) peer.expect(std::to_string(i++));
@@ -237,7 +239,7 @@ TEST_SUITE("others") {
             while_another_server_answers(200);
             CHECK_MESSAGE(!other.has_answer(), "the other client should have to wait");
             stalled.clear();
-            shows_limit("the others wait as well");
+            shows_limit("the others have to wait");
         }
         other.expect("and me?\n");
         if (!server().one_at_a_time) round_trips(other, 100);
@@ -247,7 +249,7 @@ TEST_SUITE("others") {
         CHECK_MESSAGE(grown * 1024 < static_cast<long>(pushed / 2),
                       "clients that do not read sent ", pushed / 1024,
                       " KiB, and the server's memory grew by ", grown,
-                      " KiB. It should stop reading from a client that it owes something to "
+                      " KiB. It should stop reading from a client that it still owes bytes "
                       "(back-pressure: docs/02-polling.md)");
     }
 
@@ -258,7 +260,7 @@ TEST_SUITE("others") {
         Peer quiet(process.port());
         if (!server().one_at_a_time) quiet.echo("me too");
 
-        // Both have something to say when the server comes to look: one of them for a long time.
+        // When the server continues, both have sent something, and one of them very much.
         process.signal(SIGSTOP);
         const std::size_t flood = greedy.send_until_full();
         quiet.send("a word\n");
@@ -270,12 +272,12 @@ TEST_SUITE("others") {
         if (server().one_at_a_time) {
             CHECK_MESSAGE(!quiet.has_answer(), "the quiet client should have to wait");
             greedy.close();
-            shows_limit("the others wait to its end");
-        } else if (!server().thread_for_each) {  // threads: the kernel's scheduler sees to it
+            shows_limit("the others wait until it leaves");
+        } else if (!server().thread_for_each) {  // with threads, the kernel's scheduler is fair
             CHECK_MESSAGE(came < flood / 2, "a client that floods got ", came / 1024, " of its ",
                           flood / 1024,
-                          " KiB before one that said a word got an answer. Each turn "
-                          "of a client should be bounded (docs/02-polling.md)");
+                          " KiB before a client that sent one line got an answer. Each "
+                          "client's turn should be bounded (docs/02-polling.md)");
         }
         quiet.expect("a word\n");
     }
@@ -288,7 +290,7 @@ TEST_SUITE("others") {
             owed.send_until_full();
             owed.reset();
             expect_descriptors(process, before);
-            Peer next(process.port());  // gets the number that has just become free
+            Peer next(process.port());  // gets the number that was just closed
             next.half_close();
             next.expect_end();
             expect_descriptors(process, before);
@@ -308,7 +310,7 @@ TEST_SUITE("limits") {
             for (int i = 0; i < 100; ++i) queue.emplace_back(process.port());
             round_trips(first, 100);
             CHECK(process.descriptors() == before);
-            shows_limit("one client, one descriptor: it cannot fill it");
+            shows_limit("one client needs one descriptor: it cannot fill the table");
             return;
         }
         std::list<Peer> served;
@@ -324,14 +326,14 @@ TEST_SUITE("limits") {
 
         const std::string log = process.log();
         CHECK_MESSAGE(std::ranges::count(log, '\n') == 1,
-                      "one line should say that clients are refused, not one for each of them; "
+                      "one line should say that clients are refused, not one line per client; "
                       "the server said:\n",
                       log);
         served.pop_front();
         expect_room_again(process);
     }
 
-    TEST_CASE("not even a descriptor to refuse with") {
+    TEST_CASE("no descriptor left, not even to refuse with") {
         const ServerProcess process;
         Peer first(process.port());
         first.echo("x");
@@ -340,24 +342,24 @@ TEST_SUITE("limits") {
         Peer waiting(process.port());
         waiting.send("when will it be my turn?\n");
 
-        // Nothing can be done for the client that waits. A server that tries again at once makes
-        // calls as fast as the machine can; one that pauses makes about two every 100 ms.
+        // Nothing can be done for the client in the queue. A server that tries again at once makes
+        // as many calls as the machine can; one that pauses makes about two every 100 ms.
         const auto accepts = [&] {
             return process.calls(Call::accept4) + process.calls(Call::accept);
         };
         const std::uint64_t before = accepts();
         const auto began = std::chrono::steady_clock::now();
-        wait_until("the server to try again to accept", [&] { return accepts() >= before + 4; });
+        wait_until("the server to try accept again", [&] { return accepts() >= before + 4; });
         while_another_server_answers(200);
         const auto pauses =
             (std::chrono::steady_clock::now() - began) / std::chrono::milliseconds(100);
         const std::uint64_t tried = accepts() - before;
         CHECK_MESSAGE(tried <= 10 + 4 * static_cast<std::uint64_t>(pauses),
-                      "a client waits that the "
-                      "server has no descriptor for, and it called accept ",
+                      "a client is in the queue, "
+                      "the server has no descriptor for it, and it called accept ",
                       tried, " times during ", pauses,
-                      " times 100 ms: it spins. It should leave the listener alone for a "
-                      "while (common/listener.hpp)");
+                      " times 100 ms: it spins. It should pause before it tries again "
+                      "(common/listener.hpp)");
         process.limit_descriptors(1000);
         waiting.expect("when will it be my turn?\n");
     }
@@ -382,7 +384,7 @@ TEST_SUITE("limits") {
         }
         CHECK_MESSAGE(served.size() + own == 1024,
                       "the descriptors 0 to 1023 should be used, and no "
-                      "other: select has a bit for those only (docs/03-select.md). The server has ",
+                      "others: select has bits for those only (docs/03-select.md). The server has ",
                       process.descriptors(), " open, and serves ", served.size(), " clients");
         const std::string log = process.log();
         CHECK_MESSAGE(std::ranges::count(log, '\n') == 1, "one line should say so; it said:\n",
@@ -394,7 +396,7 @@ TEST_SUITE("limits") {
     }
 }
 
-/// A conversation during which the injected faults strike.
+/// The echo works although the injected faults occur.
 void expect_echo_despite(const std::string& faults) {
     INFO("system calls fail in the server: FAULTS=", faults);
     const ServerProcess process({.faults = faults});
@@ -404,7 +406,7 @@ void expect_echo_despite(const std::string& faults) {
     peer.half_close();
     peer.expect_end();
     expect_service(process);
-    CHECK_MESSAGE(process.faults() > 0, "no call has failed: does the server call something else?");
+    CHECK_MESSAGE(process.faults() > 0, "no call has failed: does the server make other calls?");
 }
 
 TEST_SUITE("failing system calls") {
@@ -415,23 +417,23 @@ TEST_SUITE("failing system calls") {
     }
 
     TEST_CASE("short reads and writes") {
-        // Whoever takes a short read for the last one (epoll(7), the last question) is right: the
-        // kernel never leaves bytes behind without a reason that it announces.
+        // A server may treat a short read as the last one (epoll(7), the last question): the kernel
+        // leaves bytes in the socket only for a reason that it reports as an event.
         expect_echo_despite(server().short_is_all
                                 ? "write:short/1,send:short/1"
                                 : "read:short/2,recv:short/2,write:short/1,send:short/1");
     }
 
-    TEST_CASE("EAGAIN where there seemed to be something") {
-        if (server().blocks) return skip("it waits inside read and write: EAGAIN cannot come");
-        // Whoever waits for the next edge may be told EAGAIN only when there is one to come.
+    TEST_CASE("EAGAIN although the descriptor seemed ready") {
+        if (server().blocks) return skip("its sockets are blocking: EAGAIN cannot occur");
+        // An edge-triggered server waits for the next edge after EAGAIN, so one has to follow.
         expect_echo_despite(server().edge_triggered
                                 ? "accept4:EAGAIN@1"
                                 : "accept4:EAGAIN@1,read:EAGAIN/3,recv:EAGAIN/3,write:EAGAIN/3,"
                                   "send:EAGAIN/3");
     }
 
-    TEST_CASE("ENOBUFS from a write ends that client only") {
+    TEST_CASE("ENOBUFS from a write ends only that client") {
         const ServerProcess process({.faults = "write:ENOBUFS@3,send:ENOBUFS@3"});
         Peer first(process.port());
         round_trips(first, 2);
@@ -463,13 +465,13 @@ TEST_SUITE("failing system calls") {
         }
     }
 
-    TEST_CASE("no more watches: epoll_ctl fails with ENOSPC") {
-        // The first three are the server's own descriptors, at its start.
+    TEST_CASE("epoll_ctl fails with ENOSPC: no more watches") {
+        // At its start, the server adds up to three descriptors of its own.
         const ServerProcess process({.faults = "epoll_ctl:ENOSPC@4-9"});
         static_cast<void>(Peer(process.port()).is_served());
         if (process.calls(Call::epoll_ctl) == 0) return skip("it does not use epoll");
         std::list<Peer> served;
-        wait_until("a new client to be served, now that there are watches again", [&] {
+        wait_until("a new client to be served, now that epoll_ctl succeeds again", [&] {
             Peer peer(process.port());
             if (peer.is_served()) served.push_back(std::move(peer));
             return process.faults() == 6 && !served.empty();
@@ -480,8 +482,8 @@ TEST_SUITE("failing system calls") {
     }
 }
 
-/// More clients come than it may have descriptors (16), so it has something to say; but not to
-/// them.
+/// Connects more clients than the server has descriptors (16), so that it prints a message. The
+/// message must not go to a client.
 void make_it_complain(const ServerProcess& process) {
     std::list<Peer> peers;
     for (int i = 0; i < 20; ++i) {
@@ -507,7 +509,7 @@ TEST_SUITE("signals and streams") {
         peer.echo("after\n");
     }
 
-    TEST_CASE("SIGTERM and SIGINT end it, whatever it does") {
+    TEST_CASE("SIGTERM and SIGINT end it in any state") {
         for (const int number : {SIGTERM, SIGINT}) {
             INFO("signal ", number, " should end the server: exit status 0, or by the signal");
             ServerProcess process;
@@ -532,7 +534,7 @@ TEST_SUITE("signals and streams") {
         expect_service(second);
     }
 
-    TEST_CASE("nobody reads its output") {
+    TEST_CASE("its stdout is a closed pipe") {
         ServerProcess process({.descriptors = 16});
         process.close_stdout();
         make_it_complain(process);
@@ -551,7 +553,7 @@ TEST_SUITE("idle") {
         expect_idle(process);
     }
 
-    TEST_CASE("no work for clients that have gone") {
+    TEST_CASE("no work for clients that have disconnected") {
         const ServerProcess process;
         for (int i = 0; i < 10; ++i) {
             Peer peer(process.port());
@@ -562,7 +564,7 @@ TEST_SUITE("idle") {
         expect_idle(process);
     }
 
-    TEST_CASE("no work for a client that is owed something and does not read") {
+    TEST_CASE("no work for a client that does not read its answer") {
         const ServerProcess process;
         Peer stalled(process.port(), 4096);
         stalled.send_until_full();
@@ -571,9 +573,9 @@ TEST_SUITE("idle") {
         process.wait_until_asleep();
         const std::uint64_t before = process.all_calls();
         while_another_server_answers(500);
-        // The kernel may still find room for a few bytes: that is an event, but not 500 of them.
+        // The kernel may still find room for a few bytes: a few events, but not 500.
         CHECK_MESSAGE(process.all_calls() - before < 50,
-                      "a client does not read what it is owed, and "
+                      "a client does not read its answer, and "
                       "the server made ",
                       process.all_calls() - before,
                       " system calls while another "
@@ -587,7 +589,7 @@ TEST_SUITE("idle") {
         round_trips(peer, 10);
         if (server().calls_for_a_request == 0) {
             CHECK(process.all_calls() > 20);
-            return shows_limit("any number: it asks all the time");
+            return shows_limit("any number: it polls all the time");
         }
         process.wait_until_asleep();
         const std::uint64_t before = process.all_calls();
@@ -599,7 +601,7 @@ TEST_SUITE("idle") {
                       " system calls; this server needs ", server().calls_for_a_request,
                       " for each: one to wait, one to read, one to write (docs/04-epoll.md)");
         CHECK_MESSAGE(process.calls(Call::epoll_ctl) == changes,
-                      "epoll_ctl is called for each request: tell the kernel only what changes");
+                      "epoll_ctl is called for each request: call it only if the interest changes");
     }
 }
 
@@ -618,7 +620,7 @@ TEST_SUITE("the price") {
                           "50 clients should mean 50 threads and the one "
                           "that accepts; there are ",
                           process.threads());
-            shows_limit("one for each client");
+            shows_limit("one per client");
         } else {
             CHECK_MESSAGE(process.threads() == 1, "one thread should do; there are ",
                           process.threads());
@@ -626,7 +628,7 @@ TEST_SUITE("the price") {
     }
 
     TEST_CASE("one active client among 5,000 idle ones") {
-        const int idle = server().burns ? 500 : 5000;  // asking all of them takes its time
+        const int idle = server().burns ? 500 : 5000;  // polling all of them takes time
         rlimit limit{};
         ::getrlimit(RLIMIT_NOFILE, &limit);
         if (limit.rlim_max < static_cast<rlim_t>(idle) + 100)
@@ -638,7 +640,7 @@ TEST_SUITE("the price") {
         std::list<Peer> peers;
         for (int i = 0; i < idle; ++i) {
             peers.emplace_back(process.port());
-            if (i % 100 == 0) peers.back().echo("x");  // never more in the queue than it holds
+            if (i % 100 == 0) peers.back().echo("x");  // so that the queue does not overflow
         }
         peers.front().echo("the queue is empty now\n");
         if (!server().burns) process.wait_until_asleep();
@@ -647,11 +649,11 @@ TEST_SUITE("the price") {
         const std::uint64_t calls = (process.all_calls() - before) / 100;
         if (server().calls_for_a_request == 0) {
             CHECK(calls > static_cast<std::uint64_t>(idle));
-            return shows_limit("asks all of them for each request");
+            return shows_limit("it polls all of them for each request");
         }
         CHECK_MESSAGE(calls <= server().calls_for_a_request, "a request takes ", calls,
-                      " system calls when 5,000 clients are idle: it should cost what happens, not "
-                      "what is watched (docs/04-epoll.md)");
+                      " system calls while 5,000 clients are idle: its cost should depend on the "
+                      "active clients, not on all of them (docs/04-epoll.md)");
     }
 }
 

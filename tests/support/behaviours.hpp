@@ -1,4 +1,4 @@
-// What several exercises ask of a server, in the same words.
+// Behaviours that the tests of several exercises check.
 #pragma once
 
 #include <cstddef>
@@ -9,12 +9,12 @@
 
 namespace support {
 
-/// Nothing happens, so the server makes no system call. The measure of time is another server of
-/// the same kind, started like it, that answers 200 requests: no sleep, no bound in seconds.
+/// While nothing happens, the server makes no system call. The measure of time is another server of
+/// the same kind, started the same way, that answers 200 requests: no sleep, no bound in seconds.
 inline void expect_idle(const ServerProcess& server, const Start& start = {}) {
     INFO(
-        "(if it never goes to sleep: who is watched although they are ready all the time? A socket "
-        "is nearly always writable)");
+        "(if it never goes to sleep: which descriptor is watched although it is always ready? A "
+        "socket is nearly always writable)");
     server.wait_until_asleep();
     const auto calls = server.all_calls();
     const ServerProcess other(start);
@@ -24,21 +24,20 @@ inline void expect_idle(const ServerProcess& server, const Start& start = {}) {
                   server.all_calls() - calls, " system calls");
 }
 
-/// A client sends until nothing is taken any more, then its end of input, and only then reads.
-/// Meanwhile the server sleeps; then every byte comes back, and the end.
+/// A client sends until all buffers are full, ends its input, and only then reads. Until it reads,
+/// the server sleeps; then every byte comes back, and the end of the connection.
 inline void expect_owed_bytes(const ServerProcess& server) {
-    INFO(
-        "a client sent until nothing was taken any more, then \"that is all\", and only then read");
+    INFO("a client sent until all buffers were full, ended its input, and only then read");
     Peer peer(server.port());
     const std::size_t sent = peer.send_until_full();
     {
-        INFO("at that point there was nothing to do but to wait for room (to write)");
+        INFO("at that point the server had nothing to do but to wait for room (to write)");
         server.wait_until_asleep();
     }
     peer.half_close();
     CHECK_MESSAGE(peer.receive_to_end() == sent,
-                  "every byte should have come back, and then the end. Who owes is not read from, "
-                  "but written to as soon as there is room (docs/04-epoll.md)");
+                  "every byte should have come back, and then the end. A client that is owed "
+                  "bytes is not read from, but written to when there is room (docs/04-epoll.md)");
 }
 
 }  // namespace support

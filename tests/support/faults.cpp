@@ -1,15 +1,15 @@
-// Loaded into a server with LD_PRELOAD: counts its system calls, and makes chosen ones fail.
+// Loaded into a server with LD_PRELOAD: counts its system calls and makes chosen ones fail.
 //
-//   FAULT_COUNTERS=FILE   a file with room for support::Counters, mapped and counted into
+//   FAULT_COUNTERS=FILE   a file with room for support::Counters; it is mapped and holds the counts
 //   FAULTS=RULE,RULE...   where a RULE is one of
 //       read:EINTR/3          every third read fails with EINTR
-//       write:ENOBUFS@5       the fifth write fails, and no other
+//       write:ENOBUFS@5       only the fifth write fails
 //       accept4:ENFILE@1-2    the first two fail
-//       epoll_ctl:ENOSPC@4    the fourth attempt to add a descriptor
-//       write:short/1         every write takes one byte only (read, recv, send as well)
+//       epoll_ctl:ENOSPC@4    the fourth attempt to add a descriptor fails
+//       write:short/1         every write takes only one byte (read, recv and send too)
 //
-// A read or an accept counts for a rule only if there is something to read or somebody to accept:
-// so a rule means the same to a server that asks all the time and to one that sleeps.
+// A read or an accept counts for a rule only if there is a byte to read or a client to accept. So a
+// rule means the same for a server that polls all the time and for one that sleeps.
 #include "faults.hpp"
 
 #include <dlfcn.h>
@@ -35,7 +35,7 @@ namespace {
 
 using support::Call;
 
-/// The function of that name which would have been called without this library.
+/// Returns the function that would have been called without this library.
 template <typename Function>
 Function* real(Function* /*same*/, const char* name) {
     return reinterpret_cast<Function*>(dlsym(RTLD_NEXT, name));
@@ -87,7 +87,7 @@ Rule parse_rule(const std::string& text) {
     std::_Exit(125);
 }
 
-/// The rules, and the counters that the test sees.
+/// The rules, and the counters that the test reads.
 class Faults {
 public:
     Faults() {
@@ -111,14 +111,15 @@ public:
 
     void count(Call call) { counters_->calls[static_cast<std::size_t>(call)]++; }
 
-    /// The rule that strikes this call, or null. `fd`: what it would wait on; -1: nothing.
+    /// Returns the rule that applies to this call, or null. The call would wait for `fd` to become
+    /// readable; -1 means that it would not.
     const Rule* strike(Call call, int fd = -1) {
         const auto index = static_cast<std::size_t>(call);
         count(call);
         const auto concerns = [call](const Rule& rule) { return rule.call == call; };
         if (std::ranges::none_of(rules_, concerns)) return nullptr;
         if (fd >= 0 && !has_something(fd)) {
-            errno = EAGAIN;  // not the real call: something could have come in between
+            errno = EAGAIN;  // no real call: a byte could have come meanwhile
             return &nothing_there_;
         }
 
@@ -133,21 +134,21 @@ public:
     }
 
 private:
-    /// Asks at once for a non-blocking descriptor, sleeps as the call would for a blocking one.
+    /// Returns at once for a non-blocking descriptor; for a blocking one, sleeps as the call would.
     static bool has_something(int fd) {
         const bool blocking = (::fcntl(fd, F_GETFL) & O_NONBLOCK) == 0;
         pollfd question{fd, POLLIN, 0};
         return REAL(poll)(&question, 1, blocking ? -1 : 0) == 1;
     }
 
-    support::Counters nobody_looks_{};
-    support::Counters* counters_ = &nobody_looks_;
+    support::Counters unshared_{};
+    support::Counters* counters_ = &unshared_;
     std::vector<Rule> rules_;
     const Rule nothing_there_{Call::read, EAGAIN, 0, 0, 0};
     std::array<std::atomic<std::uint64_t>, support::call_names.size()> attempts_{};
 };
 
-/// At the start, while there are descriptors for it.
+/// Runs at program start, while descriptors are free.
 [[gnu::constructor]] void load() {
     Faults::instance();
 }
@@ -156,7 +157,7 @@ const Rule* strike(Call call, int fd = -1) {
     return Faults::instance().strike(call, fd);
 }
 
-/// Cuts `size` where the rule says "short". Returns false where the rule says "fail".
+/// Reduces `size` if the rule says "short". Returns false if the call has to fail.
 bool passes(const Rule* rule, std::size_t& size) {
     if (rule == nullptr) return true;
     if (rule->error != 0) return false;
@@ -166,7 +167,7 @@ bool passes(const Rule* rule, std::size_t& size) {
 
 }  // namespace
 
-// The same names and signatures as in glibc: the dynamic linker finds these first.
+// Same names and signatures as in glibc; the dynamic linker finds these first.
 // NOLINTBEGIN(readability-inconsistent-declaration-parameter-name)
 extern "C" {
 

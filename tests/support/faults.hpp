@@ -1,4 +1,4 @@
-// What faults.so counts inside a server, and the tests read outside of it.
+// The counters that faults.so keeps inside a server and the tests read from outside.
 #pragma once
 
 #include <array>
@@ -8,7 +8,7 @@
 
 namespace support {
 
-/// The system calls that faults.so stands in front of.
+/// The system calls that faults.so intercepts.
 enum class Call : std::uint8_t {
     read,
     write,
@@ -25,7 +25,7 @@ enum class Call : std::uint8_t {
 inline constexpr std::array call_names{"read",    "write",      "recv",      "send",   "accept",
                                        "accept4", "epoll_wait", "epoll_ctl", "select", "poll"};
 
-/// Lies in memory that the test and the server share; starts as zeros.
+/// Lives in memory shared by the test and the server; initially zero.
 struct Counters {
     std::array<std::atomic<std::uint64_t>, call_names.size()> calls;
     std::atomic<std::uint64_t> faults;  // how many of the calls were made to fail

@@ -1,6 +1,6 @@
-// Stands between the code under test and the kernel, in the same process: a test decides what the
-// next read, write or accept does. Included by at most a few test files: it defines those calls for
-// the whole test program, and does the real thing where no test asks for something else.
+// Intercepts system calls of the code under test, in the same process: a test decides what the next
+// read, write or accept does. Including this file defines those calls for the whole test program;
+// while no test intercepts them, they make the real system call.
 #pragma once
 
 #include <sys/socket.h>
@@ -12,8 +12,8 @@
 
 namespace support {
 
-/// The system calls of this process, as the code under test sees them. An answer is what the call
-/// returns; for an error it sets errno and returns -1.
+/// The system calls of this process, as the code under test sees them. Each function returns what
+/// the call returns; for an error it sets errno and returns -1.
 struct SystemCalls {
     std::function<ssize_t(int, void*, std::size_t)> read = real_read;
     std::function<ssize_t(int, const void*, std::size_t)> write = real_write;
@@ -33,7 +33,7 @@ struct SystemCalls {
 
 inline SystemCalls* interposed = nullptr;
 
-/// While it lives, its three functions are asked instead of the kernel.
+/// During its lifetime, its three functions are called instead of the kernel.
 struct Interposed : SystemCalls {
     Interposed() { interposed = this; }
     ~Interposed() { interposed = nullptr; }
@@ -41,13 +41,13 @@ struct Interposed : SystemCalls {
     Interposed& operator=(const Interposed&) = delete;
 };
 
-/// What a test throws out of a system call that is made again and again: the code under test would
-/// never return.
+/// Thrown by a test from a system call that is repeated too often: the code under test would never
+/// return.
 struct Spinning {};
 
 }  // namespace support
 
-// The linker takes these before the C library's; weak, so that several files may include them.
+// The linker prefers these to the C library's. They are weak, so several files may include them.
 // NOLINTBEGIN(misc-definitions-in-headers,readability-inconsistent-declaration-parameter-name)
 extern "C" {
 

@@ -8,8 +8,8 @@
 
 namespace support {
 
-/// While it lives, a signal comes every millisecond, and a call that sleeps fails with EINTR. It
-/// repeats because one that comes before the call sleeps is lost.
+/// During its lifetime a signal arrives every millisecond, so a call that sleeps fails with EINTR.
+/// The signal repeats because one that arrives before the call sleeps is lost.
 class Interruptions {
 public:
     Interruptions() {

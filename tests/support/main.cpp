@@ -1,4 +1,4 @@
-// One main() for all suites: doctest's, with a watchdog and a line of result for each test case.
+// The main() of all suites: doctest's, with a watchdog and one line of result per test case.
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <unistd.h>
 
@@ -25,7 +25,8 @@ void copy(char* to, std::size_t room, const std::string& text) {
     std::snprintf(to, room, "%s", text.c_str());
 }
 
-/// SIGALRM: the test case hangs. Says so and ends the process, with only what a handler may call.
+/// Handles SIGALRM: the test case hangs. Prints that and ends the process, using only functions
+/// that a signal handler may call.
 void bite(int /*signal*/) {
     const char* sentence[] = {"\nThe test case \"", current_case, "\" hangs. It last waited for ",
                               current_wait, ". The watchdog has ended it.\n"};
@@ -35,8 +36,8 @@ void bite(int /*signal*/) {
     ::_exit(3);
 }
 
-/// Writes "RESULT <tab> case <tab> words" for each test case. doctest counts a case without a
-/// single assertion as passed; here it is a failure. The last line shows that the run was complete.
+/// Writes "RESULT <tab> case <tab> words" for each test case. doctest counts a case without any
+/// assertion as passed; here it is a failure. The last line shows that the run was complete.
 class Results : public doctest::IReporter {
 public:
     explicit Results(const doctest::ContextOptions& /*options*/) {
@@ -87,7 +88,7 @@ private:
     void line(const char* result, const std::string& words) const {
         if (file_ == nullptr) return;
         std::fprintf(file_, "%s\t%s\t%s\n", result, name_.c_str(), words.c_str());
-        std::fflush(file_);  // a crash must not take it along
+        std::fflush(file_);  // so that it survives a crash
     }
 
     std::FILE* file_ = nullptr;
@@ -162,7 +163,7 @@ int main(int argc, char** argv) {
             }
         }
     }
-    common::raise_descriptor_limit();  // a test may need more sockets than the server it tests
+    common::raise_descriptor_limit();  // a test may need more sockets than its server
     std::signal(SIGPIPE, SIG_IGN);
     std::signal(SIGALRM, bite);
     doctest::Context context(argc, argv);

@@ -1,4 +1,4 @@
-// The other side of a connection: a client that a test moves step by step.
+// The client side of a connection, controlled by a test step by step.
 #pragma once
 
 #include <arpa/inet.h>
@@ -20,12 +20,12 @@
 
 namespace support {
 
-/// A client on 127.0.0.1. No wait of it lasts for ever: after deadline() it fails the test with a
-/// sentence that says what was done, what was awaited, and what had come.
+/// A client on 127.0.0.1. No wait lasts longer than deadline(): then the test fails with a message
+/// that says what was sent, what was expected, and what had come.
 class Peer {
 public:
-    /// Connects. `receive_buffer` in bytes makes the kernel take little for this side (SO_RCVBUF);
-    /// 0 leaves that to the kernel.
+    /// Connects. `receive_buffer` is the size of its receive buffer in bytes (SO_RCVBUF); 0 leaves
+    /// it to the kernel.
     explicit Peer(std::uint16_t port, int receive_buffer = 0)
         : socket_(common::check(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0),
                                 "a test needs a socket")) {
@@ -47,7 +47,8 @@ public:
 
     [[nodiscard]] int fd() const { return socket_.fd(); }
 
-    /// Sends all of it; the other side must take it. MSG_OOB as `flags`: the last byte is urgent.
+    /// Sends all of `text`; the server must read it. With MSG_OOB in `flags` the last byte is
+    /// urgent.
     void send(std::string_view text, int flags = 0) {
         said_ = quoted(text);
         while (!text.empty()) {
@@ -56,15 +57,15 @@ public:
                 text.remove_prefix(static_cast<std::size_t>(count));
             } else if (errno != EAGAIN) {
                 FAIL("sending ", said_, " failed: ", last_error());
-            } else if (!wait(POLLOUT, "the server to take what was sent")) {
+            } else if (!wait(POLLOUT, "the server to read what was sent")) {
                 FAIL("while sending ", said_, " we waited ", seconds(),
                      " for the server to read; still unsent are ", text.size(), " bytes");
             }
         }
     }
 
-    /// Sends, again and again, until nothing is taken any more (for 100 ms). Returns the number of
-    /// bytes: everything between the two programs is then full.
+    /// Sends until the kernel has taken nothing for 100 ms: all buffers between the two programs
+    /// are full then. Returns the number of bytes.
     std::size_t send_until_full() {
         const std::string block(64 * 1024, '#');
         std::size_t total = 0;
@@ -105,7 +106,7 @@ public:
         return got;
     }
 
-    /// Receives as many bytes as `text` has; they must be the same.
+    /// Receives as many bytes as `text` has; they must be equal to it.
     void expect(std::string_view text) {
         const std::string got = receive(text.size());
         const auto differs = static_cast<std::size_t>(
@@ -115,14 +116,14 @@ public:
                         " on: ", quoted(std::string_view(got).substr(differs)));
     }
 
-    /// One round trip.
+    /// Sends `text` and expects it back.
     void echo(std::string_view text) {
         send(text);
         expect(text);
     }
 
-    /// A round trip of any size: sends and receives at the same time, as otherwise both sides would
-    /// end up waiting for each other to read.
+    /// Sends `text` of any size and expects it back. Sends and receives at the same time; otherwise
+    /// both sides would end up waiting for the other to read.
     void echo_streaming(std::string_view text) {
         said_ = quoted(text);
         std::size_t sent = 0;
@@ -154,22 +155,22 @@ public:
         REQUIRE(received == text.size());
     }
 
-    /// Is there anything to receive at this moment? (Bytes, an end, or an error.)
+    /// Returns true if there is something to receive now: bytes, the end, or an error.
     [[nodiscard]] bool has_answer() const {
         pollfd question{fd(), POLLIN, 0};
         return ::poll(&question, 1, 0) == 1;
     }
 
-    /// The server closes the connection, without another byte.
+    /// Expects the server to close the connection without sending another byte.
     void expect_end() {
         const std::string why = end_or_byte();
         REQUIRE_MESSAGE(why == "end", "after sending ", said_,
                         " we expected the end of the connection; what came is ", why);
     }
 
-    /// Says something. Returns true if that came back, false if the server turns this client away.
+    /// Sends a byte. Returns true if it came back, false if the server refuses this client.
     [[nodiscard]] bool is_served() const {
-        ::send(fd(), "x", 1, MSG_NOSIGNAL);  // fails where it has been turned away already
+        ::send(fd(), "x", 1, MSG_NOSIGNAL);  // fails if the client has already been refused
         const std::string why = end_or_byte();
         REQUIRE_MESSAGE((why == "the byte 'x'" || why == "end" || why == "a reset"),
                         "after sending 'x' we expected it back, or to be refused; what came is ",
@@ -177,14 +178,14 @@ public:
         return why == "the byte 'x'";
     }
 
-    /// Receives what there is. Returns how many bytes: 0 for none.
+    /// Receives what has come. Returns the number of bytes, perhaps 0.
     [[nodiscard]] std::size_t receive_some() const {
         std::string block(16 * 1024, '\0');
         return static_cast<std::size_t>(
             std::max<ssize_t>(::recv(fd(), block.data(), block.size(), 0), 0));
     }
 
-    /// Receives to the end; returns how much it was.
+    /// Receives until the end of the connection. Returns the number of bytes.
     std::size_t receive_to_end() {
         std::string block(256 * 1024, '\0');
         std::size_t total = 0;
@@ -202,13 +203,13 @@ public:
         }
     }
 
-    /// "I have said everything, I still listen."
+    /// Ends the input of the server; this side can still receive.
     void half_close() {
         ::shutdown(fd(), SHUT_WR);
         said_ += " and the end of input";
     }
 
-    /// Breaks the connection: the other side gets ECONNRESET (SO_LINGER with a time of 0).
+    /// Resets the connection: the server gets ECONNRESET (SO_LINGER with a time of 0).
     void reset() {
         const linger at_once{1, 0};
         ::setsockopt(fd(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
@@ -217,7 +218,7 @@ public:
 
     void close() { socket_.close(); }
 
-    /// Waits until one of the events is there. Returns false after the deadline.
+    /// Waits for one of the events. Returns false after the deadline.
     [[nodiscard]] bool wait(short events, const std::string& what = "a connection") const {
         waiting_for(what);
         pollfd question{fd(), events, 0};

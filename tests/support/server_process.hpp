@@ -1,4 +1,4 @@
-// A server, started as a process of its own, stopped at the end, and looked at from outside.
+// A server that runs as a separate process and is observed from outside.
 #pragma once
 
 #include <fcntl.h>
@@ -30,19 +30,19 @@
 
 namespace support {
 
-/// How a server is to be started.
+/// How to start a server.
 // NOLINTBEGIN(readability-redundant-member-init): g++ warns where a {} is missing
 struct Start {
-    std::uint16_t port = 0;                 ///< 0: any free one
+    std::uint16_t port = 0;                 ///< 0: any free port
     std::string faults{};                   ///< which system calls fail: see faults.cpp
-    std::optional<rlim_t> descriptors{};    ///< how many it may have (RLIMIT_NOFILE, soft and hard)
+    std::optional<rlim_t> descriptors{};    ///< its limit (RLIMIT_NOFILE, soft and hard)
     bool without_standard_streams = false;  ///< stdin, stdout and stderr closed
-    std::string arguments{};                ///< more of them, after those of --server
+    std::string arguments{};                ///< more arguments, after those of --server
 };
 // NOLINTEND(readability-redundant-member-init)
 
-/// The server that --server names. It runs from the constructor to the destructor, and counts its
-/// system calls. If it ends in between, the test fails.
+/// The server that --server names. It runs from the constructor to the destructor, and its system
+/// calls are counted. If it ends in between, the test fails.
 class ServerProcess {
 public:
     explicit ServerProcess(const Start& start = {}) : counters_(shared_memory("counters")) {
@@ -66,11 +66,12 @@ public:
 
     ~ServerProcess() {
         if (pid_ > 0) {
-            // One that is ending already is not changed by this, and tells how it ended.
+            // A process that has already ended is not changed by this, and reports how it ended.
             ::kill(pid_, SIGKILL);
             ::waitpid(pid_, &status_, 0);
             if (!WIFSIGNALED(status_) || WTERMSIG(status_) != SIGKILL) {
-                FAIL_CHECK("the server ended by itself: ", ending(), ". It said: ", log());
+                FAIL_CHECK("the server ended by itself: ", ending(),
+                           ". On stderr it printed: ", log());
             }
         }
         ::munmap(const_cast<Counters*>(shared_), sizeof(Counters));
@@ -81,8 +82,8 @@ public:
 
     void signal(int number) const { ::kill(pid_, number); }
 
-    /// Sends SIGTERM (or another one) and waits until it has ended. Returns how: "signal 15
-    /// (Terminated)" or "exit status 0".
+    /// Sends SIGTERM (or another signal) and waits for the end of the server. Returns how it ended:
+    /// "signal 15 (Terminated)" or "exit status 0".
     std::string stop(int number = SIGTERM) {
         signal(number);
         wait_until("the server's end after signal " + std::to_string(number),
@@ -91,10 +92,10 @@ public:
         return ending();
     }
 
-    /// Nobody reads what it prints any more.
+    /// Closes the reading end of the pipe to which the server prints.
     void close_stdout() { stdout_.close(); }
 
-    /// What it has written to stderr so far.
+    /// Returns what it has written to stderr so far.
     [[nodiscard]] std::string log() const {
         std::string text(64 * 1024, '\0');
         const ssize_t size = ::pread(stderr_.fd(), text.data(), text.size(), 0);
@@ -102,7 +103,7 @@ public:
         return text;
     }
 
-    /// How many system calls of that kind it has made so far.
+    /// Returns how many system calls of that kind it has made so far.
     [[nodiscard]] std::uint64_t calls(Call call) const {
         return shared_->calls[static_cast<std::size_t>(call)];
     }
@@ -113,10 +114,10 @@ public:
         return sum;
     }
 
-    /// How many of them were made to fail.
+    /// Returns how many of its system calls were made to fail.
     [[nodiscard]] std::uint64_t faults() const { return shared_->faults; }
 
-    /// The CPU time of all its threads.
+    /// Returns the CPU time of all its threads.
     [[nodiscard]] std::chrono::nanoseconds cpu_time() const {
         clockid_t clock{};
         timespec time{};
@@ -128,10 +129,10 @@ public:
     [[nodiscard]] std::size_t threads() const { return entries("task"); }
     [[nodiscard]] std::size_t descriptors() const { return entries("fd"); }
 
-    /// The memory that it really uses, in KiB.
+    /// Returns its resident memory, in KiB.
     [[nodiscard]] long memory() const { return status_number("VmRSS:"); }
 
-    /// Sets the number of descriptors that it may have, while it runs (prlimit(2)).
+    /// Changes its limit on open descriptors while it runs (prlimit(2)).
     void limit_descriptors(rlim_t soft) const {
         rlimit limit{};
         ::prlimit(pid_, RLIMIT_NOFILE, nullptr, &limit);
@@ -139,7 +140,7 @@ public:
         common::check(::prlimit(pid_, RLIMIT_NOFILE, &limit, nullptr), "cannot limit the server");
     }
 
-    /// Waits until every thread of it sleeps in a system call: whatever there was to do is done.
+    /// Waits until all its threads sleep in a system call: then all pending work is done.
     void wait_until_asleep() const {
         wait_until("the server to go to sleep (state S in /proc/PID/stat)", [this] {
             for (const auto& task : std::filesystem::directory_iterator(proc("task"))) {
@@ -155,7 +156,7 @@ public:
         });
     }
 
-    /// How often it went to sleep so far, all threads together.
+    /// Returns how often its threads have gone to sleep so far.
     [[nodiscard]] long sleeps() const {
         long sum = 0;
         for (const auto& task : std::filesystem::directory_iterator(proc("task"))) {
@@ -178,7 +179,7 @@ private:
         arguments[0] = options().build + "/" + arguments[0];
         arguments.insert(arguments.end(), {"--port", std::to_string(start.port)});
 
-        // The library writes its counts into memory that we share, found by our descriptor of it.
+        // The library writes its counts into shared memory, which it opens through our descriptor.
         const char* sanitizer = std::getenv("ASAN_OPTIONS");
         std::vector<std::string> environment{
             "LD_PRELOAD=" +
@@ -201,11 +202,11 @@ private:
 
         pid_ = common::check(::fork(), "cannot start a process");
         if (pid_ != 0) return;
-        ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // it must not outlive a test that crashes
-        std::signal(SIGPIPE, SIG_DFL);       // we ignore it, and that would be inherited
+        ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // it must not outlive a crashed test
+        std::signal(SIGPIPE, SIG_DFL);       // we ignore it; the server would inherit that
         rlimit limit{};
         ::getrlimit(RLIMIT_NOFILE, &limit);
-        limit.rlim_cur = std::min<rlim_t>(limit.rlim_max, 1024);  // as a shell would start it
+        limit.rlim_cur = std::min<rlim_t>(limit.rlim_max, 1024);  // the usual limit of a shell
         if (most > 0) limit = {most, most};
         ::dup2(::open("/dev/null", O_RDONLY | O_CLOEXEC), STDIN_FILENO);
         ::dup2(output, STDOUT_FILENO);
@@ -219,7 +220,7 @@ private:
         ::_exit(127);
     }
 
-    /// Reads the first line.
+    /// Reads the port from the first line that the server prints.
     std::uint16_t announced_port() {
         std::string line;
         pollfd question{stdout_.fd(), POLLIN, 0};
@@ -235,16 +236,15 @@ private:
         int number = 0;
         // NOLINTNEXTLINE(cert-err34-c): what the server has printed is a short number
         if (std::sscanf(line.c_str(), "listening on 127.0.0.1:%d\n", &number) != 1) {
-            FAIL(
-                "we started \"", options().server,
-                "\" and expected its first line to be 'listening on 127.0.0.1:PORT'; what came is ",
-                quoted(line), ", and on stderr ", quoted(log()));
+            FAIL("we started \"", options().server,
+                 "\" and expected its first line to be 'listening on 127.0.0.1:PORT'; it was ",
+                 quoted(line), ", and on stderr ", quoted(log()));
         }
         return static_cast<std::uint16_t>(number);
     }
 
-    /// Finds the port of a server that can print nothing: /proc/net/tcp lists all sockets, with the
-    /// inode that /proc/PID/fd shows too.
+    /// Finds the port of a server that cannot print: /proc/net/tcp lists all sockets by the inode
+    /// that /proc/PID/fd also shows.
     [[nodiscard]] std::uint16_t find_port() const {
         unsigned port = 0;
         wait_until("the server to listen (in /proc/net/tcp)", [&] {

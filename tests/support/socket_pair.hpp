@@ -1,4 +1,4 @@
-// Both ends of a connection in one process: for tests of what stands on one of them.
+// Both ends of a connection in one process, to test code that owns one of them.
 #pragma once
 
 #include <fcntl.h>
@@ -14,7 +14,7 @@
 
 namespace support {
 
-/// Everything that can be read from `fd`, which does not block, now.
+/// Returns everything that can be read now from `fd`, which is non-blocking.
 inline std::string read_all(int fd) {
     std::string text;
     char block[4096];
@@ -24,7 +24,7 @@ inline std::string read_all(int fd) {
     return text;
 }
 
-/// Two connected, non-blocking sockets (socketpair(2)). `ours` is what is being tested.
+/// Two connected, non-blocking sockets (socketpair(2)). The code under test gets `ours`.
 struct SocketPair {
     SocketPair() {
         int ends[2];
@@ -34,7 +34,7 @@ struct SocketPair {
         theirs = common::Descriptor(ends[1]);
     }
 
-    /// Writes to the other end until nothing is taken any more. Returns the number of bytes.
+    /// Writes to `fd` until its buffer is full. Returns the number of bytes.
     static std::size_t fill(int fd) {
         const std::string block(4096, '#');
         std::size_t total = 0;
@@ -44,13 +44,13 @@ struct SocketPair {
         return total;
     }
 
-    /// Says something from their side.
+    /// Sends `text` from their side.
     void say(std::string_view text) const {
         common::check(static_cast<int>(::write(theirs.fd(), text.data(), text.size())),
                       "a test writes to its end");
     }
 
-    /// Whatever has come to their side so far.
+    /// Returns what has arrived on their side since the last call.
     [[nodiscard]] std::string heard() const { return read_all(theirs.fd()); }
 
     common::Descriptor ours;

@@ -1,4 +1,4 @@
-// What every test of the course can use: its options, its deadlines, and words for the results.
+// What every test of the course uses: options, deadlines, and results.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -10,31 +10,31 @@
 
 namespace support {
 
-/// The test program's own options (doctest has more: --help).
+/// The test program's own options, in addition to doctest's (--help).
 struct Options {
     std::string build = "build";  ///< --build=DIR: where the servers are
     std::string server;           ///< --server="04-epoll --edge": program and arguments
-    std::string results;          ///< --results=FILE: a line for each test case, for tests/run.py
+    std::string results;          ///< --results=FILE: one line per test case, for tests/run.py
 };
 const Options& options();
 
-/// How long a wait may last before it counts as "this will never happen". 10 s; more where the
-/// environment variable PATIENCE is a factor (PATIENCE=10 under valgrind).
+/// Returns how long a wait may last before the test fails: 10 s, multiplied by the environment
+/// variable PATIENCE if it is set (PATIENCE=10 under valgrind).
 std::chrono::milliseconds deadline();
 
-/// Says what the test is waiting for, in case the watchdog has to end it.
+/// Records what the test is waiting for, in case the watchdog has to end it.
 void waiting_for(const std::string& what);
 
-/// The test case shows a limit of this server, in these words; they go into the table.
+/// Records that the test case has measured a limit of this server; `words` go into the table.
 void shows_limit(const std::string& words);
 
-/// The test case cannot be run here, and why. Return from it afterwards.
+/// Records why the test case cannot run here. Return from the test case afterwards.
 void skip(const std::string& why);
 
-/// Sleeps until the condition holds. Fails the test when that does not happen: "waited for WHAT".
+/// Sleeps until the condition holds. Fails the test after the deadline: "waited for WHAT".
 void wait_until(const std::string& what, const std::function<bool()>& condition);
 
-/// ThreadSanitizer adds a thread of its own to a program with threads; it wakes up now and then.
+/// ThreadSanitizer adds its own thread to a program with threads, and it wakes up now and then.
 #if defined(__SANITIZE_THREAD__)
 inline constexpr bool thread_sanitizer = true;
 #elif defined(__has_feature)
@@ -43,7 +43,7 @@ inline constexpr bool thread_sanitizer = __has_feature(thread_sanitizer);
 inline constexpr bool thread_sanitizer = false;
 #endif
 
-/// The text in quotes, readable also where it is long or binary: 'ab\n... (5000 bytes)'.
+/// Returns the text in quotes, readable even if it is long or binary: 'ab\n... (5000 bytes)'.
 std::string quoted(std::string_view text);
 
 }  // namespace support
