@@ -19,8 +19,8 @@ RESULTS = ROOT / "tests" / "bench" / "results"
 FIGURES = ROOT / "docs" / "figures"
 
 TEXT, GRID = "#7b828c", "#a0a6ae"
-OURS, WORLD, BARE = "#3f8fd6", "#d58a2c", "#7b828c"
-COLOURS = ["#d0564a", "#d58a2c", "#a05fc4", "#3f8fd6", "#2f9e6b", "#7b828c"]
+OURS, WORLD, BARE = "#14a08f", "#e0793a", "#7b828c"  # the colours of the timelines, and grey
+COLOURS = ["#d0564a", "#e0793a", "#a05fc4", "#14a08f", "#3f8fd6", "#7b828c"]
 
 
 def load(name):
@@ -55,8 +55,8 @@ def block(name, rows):
 
 
 def lines(series, end):
-    """`series`: (label, colour, [(x, y)], by how much the label is moved up). The labels stand at
-    the right end of the lines; `end`: where the axis ends."""
+    """`series`: (label, colour, [(x, y)], by how much the label is moved up). Each label is at the
+    right end of its line; `end`: where the axis ends."""
     commands, plots = "", []
     for i, (label, colour, points, up) in enumerate(series):
         commands += block(f"s{i}", points)
@@ -68,8 +68,8 @@ def lines(series, end):
 
 
 def bars(rows, labels):
-    """Horizontal bars from top to bottom. `rows`: (name, [(length, colour), ...] one behind the
-    other); `labels`: what stands at the end of each."""
+    """Horizontal bars from top to bottom. `rows`: (name, [(length, colour), ...]), the parts of a bar
+    from left to right; `labels`: the text at the end of each bar."""
     commands, data, ticks = "", [], []
     for i, (name, parts) in enumerate(rows):
         y, start = len(rows) - i, 0
@@ -93,9 +93,9 @@ def growth():
         points = [(int(n), measure.median(cell["server_ns"]) / 1000)
                   for n, cell in found[name].items()]
         series.append((label, colour, points, up))
-    draw("growth", "epoll pays for what happens, the others for who is watched", 430,
+    draw("growth", "epoll pays for each event, the others for each watched client", 430,
          'set logscale xy\nset xlabel "silent clients"\n'
-         'set ylabel "CPU of one answer, microseconds"\nset format x "%.0f"\nset format y "%.0f"\n'
+         'set ylabel "CPU per reply, microseconds"\nset format x "%.0f"\nset format y "%.0f"\n'
          "set yrange [1:20000]\nset rmargin 14\n" + lines(series, 12_000))
 
 
@@ -122,7 +122,7 @@ def memory():
     rows.sort(key=lambda row: row[0] + row[1])
     shown = [(name, [(own, OURS), (kernel, WORLD)]) for own, kernel, name in rows]
     draw("memory", "An idle client: 12 kB in a loop, 44 kB with a thread, 122 kB with a process", 460,
-         'set xlabel "kB for an idle client: blue in the process, orange in the kernel"\n'
+         'set xlabel "kB for an idle client: teal in the process, orange in the kernel"\n'
          "set xrange [0:130]\nset rmargin 5\n" + bars(shown, [f"{a + b:.1f}" for a, b, _ in rows]))
 
 
@@ -134,8 +134,8 @@ def timers():
     for (name, label, up), colour in zip(wanted, COLOURS):
         points = [(int(n), measure.median(values)) for n, values in found[name].items()]
         series.append((label, colour, points, up))
-    draw("timers", "A search pays for all who sleep, a queue hardly for any", 430,
-         'set logscale xy\nset xlabel "timers or tasks that wait"\n'
+    draw("timers", "A linear search visits every sleeper, a queue almost none", 430,
+         'set logscale xy\nset xlabel "sleeping timers or tasks"\n'
          'set ylabel "one wake-up, nanoseconds"\nset format x "%.0f"\nset format y "%.0f"\n'
          "set rmargin 20\n" + lines(series, 1_100_000))
 
