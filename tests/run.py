@@ -221,7 +221,7 @@ def print_table(outcomes):
         *before, last = textwrap.wrap(case, width - 1, subsequent_indent="  ")
         print("".join(f"{line}\n" for line in before) + f"{last:<{width}}"
               + "".join(f"{cell:>4}" for cell in cells))
-    print("\nyes: it does. -: the question makes no sense there. A letter: a limit, measured:")
+    print("\nyes: the test passes. -: does not apply. A letter: a measured limit:")
     for words, letter in limits.items():
         print(f"  {letter}  {words}")
 
