@@ -9,7 +9,7 @@ CXX ?= g++
 SANITIZE ?=
 PORT ?= 7000
 
-# As many jobs as cores, where the command line names no number itself.
+# As many jobs as cores, unless the command line gives a number.
 ifeq ($(MAKELEVEL)$(filter -j%,$(MAKEFLAGS)),0)
 MAKEFLAGS += -j$(shell nproc)
 endif
@@ -22,27 +22,27 @@ B := build$(if $(variant),/$(variant:-%=%))
 
 CPPFLAGS := -I.
 # g++ makes symmetric transfer (chapter 07) a tail call only with -foptimize-sibling-calls.
-# -g1: lines for whoever looks for an error; the whole -g takes a third longer to compile.
+# -g1: line numbers for debuggers and sanitizers; with the whole -g, compiling takes a third longer.
 CXXFLAGS := -std=c++20 -O2 -g1 -Wall -Wextra -Wpedantic -Werror -foptimize-sibling-calls -pthread
 LDFLAGS := -pthread
-ifneq ($(wildcard .handout),)  # where exercises are to be written, parameters are not used yet
+ifneq ($(wildcard .handout),)  # in a hand-out, unsolved exercises leave parameters unused
 CXXFLAGS += -Wno-unused -Wno-unused-parameter
 endif
 ifneq ($(SANITIZE),)
 CXXFLAGS += -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer
 LDFLAGS += -fsanitize=$(SANITIZE)
 ifneq ($(findstring clang,$(CXX)),)
-# As a library, as g++ has it: tests that stand in for the kernel must come before the sanitizer.
+# As a library, like with g++: the tests that replace system calls must come before the sanitizer.
 LDFLAGS += -shared-libsan -Wl,-rpath,$(shell $(CXX) -print-resource-dir)/lib/linux
 endif
 ifneq ($(findstring undefined,$(SANITIZE)),)
-# The check of virtual tables looks at objects through a pipe, and reports good ones as bad when a
-# test has filled the descriptor table.
+# The check of virtual tables needs a pipe, so it reports good objects as bad when a test has filled
+# the descriptor table.
 CXXFLAGS += -fno-sanitize=vptr
 endif
 endif
 
-# --- What there is -----------------------------------------------------------------------------
+# --- Sources and programs ----------------------------------------------------------------------
 
 chapters := $(patsubst chapters/%/main.cpp,%,$(sort $(wildcard chapters/*/main.cpp)))
 steps := $(sort $(wildcard chapters/*/steps/*.cpp))
@@ -69,15 +69,15 @@ help:
 	@echo '  make serve-03       just the server; talk to it with: nc localhost 7000'
 	@echo '  make step-02.1      a step on the way to a chapter'
 	@echo '  make test           all tests                  make test-03  of one chapter'
-	@echo '  make bench          what a request costs, beside libuv, Asio, Node.js...'
-	@echo '  make help-all       the other commands: authors, teachers'
+	@echo '  make bench          the cost of a request, beside libuv, Asio, Node.js...'
+	@echo '  make help-all       the other commands, for authors and teachers'
 	@echo
-	@echo 'Exercises: the tests of a chapter, and you write what makes them pass.'
+	@echo 'Exercises: write the code that makes the tests of a chapter pass.'
 	@echo '  make start-01       your copy in work/, with holes    make reset-01'
 	@echo '  make check          the next exercise     make check-01    make check-01.2'
 	@echo '  make progress       what is done          make watch-01    make debug-01.2'
-	@echo '  make hint-01.2      one more hint each time'
-	@echo '  make solution-01.2  ours beside yours, once yours passes'
+	@echo '  make hint-01.2      shows one more hint each time'
+	@echo '  make solution-01.2  our solution beside yours, once yours passes'
 	@echo '  make run-01 WORK=1  your server against the crowd     make serve-01 WORK=1'
 	@echo
 	@echo 'Options: PORT=7001 (serve)  TRACE=file (run-NN: for ui.perfetto.dev)'
@@ -89,25 +89,25 @@ help-all: help
 	@echo 'For authors:'
 	@echo '  make all            build everything into build/        make clean  remove it'
 	@echo '  make compdb         compile_commands.json, for editors'
-	@echo '  make wrong-08.1     a mistake, and what finds it        (cured: ARGS=fixed)'
+	@echo '  make wrong-08.1     a mistake and the tool that finds it  (fixed: ARGS=fixed)'
 	@echo '  make format         format the code      make lint  clang-format, clang-tidy'
 	@echo '  make docs-check     compare the pages with the code and with real runs'
-	@echo '  make docs-check-code  only with the code, and the links'
-	@echo '  make docs-fix       write code and runs into the pages anew (PAGES=docs/...)'
+	@echo '  make docs-check-code  compare only the code, and check the links'
+	@echo '  make docs-fix       rewrite code and transcripts on pages (PAGES=docs/...)'
 	@echo '  make book           the pages as a web site, in build/book/site (needs npm)'
-	@echo '  make book-test      the web site in Chromium (/usr/bin/chromium, CHROMIUM=...)'
-	@echo '  make timelines      run the crowd once; write its table and figures into the pages'
-	@echo '  make recordings     what the steppers of the book replay, recorded anew'
+	@echo '  make book-test      test the web site (CHROMIUM=... if not /usr/bin/chromium)'
+	@echo '  make timelines      one run of the crowd, in all tables and figures'
+	@echo '  make recordings     record again what the steppers of the book replay'
 	@echo '  make conformance    chapter 06 under the Promises/A+ suite (needs Node.js)'
-	@echo '  make bench-growth   what more clients, timers and tasks cost (2 minutes)'
+	@echo '  make bench-growth   the cost of more clients, timers and tasks (2 minutes)'
 	@echo '  make figures        draw the figures of the pages from the recorded results'
 	@echo
 	@echo 'For teachers (docs/teaching/README.md):'
 	@echo '  make handout OUT=DIR [FROM=06] [WHO=...]   the course with holes, no answers'
 	@echo '  make grade SUB=DIR [CH=05] [FORMAT=text|junit|gradescope] [OUT=FILE]'
-	@echo '             [HIDDEN=DIR]                    with tests that were not handed out'
+	@echo '             [HIDDEN=DIR]                    with tests not in the hand-out'
 	@echo '  make gradescope CH=05 [OUT=FILE]           the zip for an autograder'
-	@echo '  make verify-exercises [CH=05]              the exercises can be trusted'
+	@echo '  make verify-exercises [CH=05]              checks the exercises themselves'
 
 all: $(programs) $(foreach step,$(steps),$(call step_program,$(step))) $(test_programs) $(fault_library)
 
@@ -130,7 +130,7 @@ serve-chat: $(if $(WORK),need-python,$(B)/08-chat)
 	@exec $(if $(WORK),env $(exercises) serve chat PORT=$(PORT),$(B)/08-chat --port $(PORT))
 
 serve-07: FORCE
-	@echo 'make: chapter 07 serves nobody: no byte arrives at a simulated clock; try: make run-07' >&2; exit 2
+	@echo 'make: chapter 07 is not a server: its clock is simulated, and no byte arrives; try: make run-07' >&2; exit 2
 
 serve-%: FORCE
 	@$(if $(WORK),exec env $(exercises) serve $* PORT=$(PORT) ARGS="$(ARGS)",$(if $(call chapter_of,$*),$(MAKE) -s $(call programs_of,$*) && \
@@ -141,7 +141,7 @@ step-%: FORCE
 	  $(MAKE) -s $(B)/steps/$* && exec $(B)/steps/$*,\
 	  { echo "make: there is no step $*; there are: $(foreach s,$(steps),$(call step_number,$(s)))" >&2; exit 2; })
 
-# Wrong on purpose, for the sanitizers to find: make wrong-08.1, and cured with ARGS=fixed.
+# Wrong on purpose, for the sanitizers to find: make wrong-08.1; with ARGS=fixed, the correct version.
 wrongs := $(sort $(wildcard chapters/*/wrong/*.cpp))
 wrong_file = $(strip $(foreach file,$(wrongs),$(if $(filter $(1),$(call step_number,$(file))),$(file))))
 
@@ -158,8 +158,8 @@ test-%: FORCE need-python
 	@$(if $(call chapter_of,$*),$(MAKE) -s $(call programs_of,$*) $(B)/tests/$(call chapter_of,$*) \
 	  $(B)/tests/service $(fault_library) && python3 tests/run.py --build $(B) $*,$(call no_chapter,$*))
 
-# The exercises: what is to be written, its tests, hints and grades. Every command's last line is the
-# next one to type; so a test that fails (status 1) is no error of make, which would add a line.
+# The exercises: holes, tests, hints and grades. The last line that a command prints is the next
+# command to type, so a failing test (status 1) must not be an error of make, which would add a line.
 exercises = CXX='$(CXX)' SANITIZE='$(SANITIZE)' python3 tests/exercises/exercises.py
 exercise_verbs := start check hint watch debug reset solution
 
@@ -205,7 +205,7 @@ docs-check docs-fix: all need-python
 docs-check-code: need-python
 	@python3 tests/docs/pages.py check-code $(PAGES)
 
-# The suite is JavaScript: it is fetched by npm, once, and an addon for Node.js puts our Promise under it.
+# The suite is JavaScript: npm fetches it, once, and an addon for Node.js makes it test our Promise.
 NODE_INCLUDE ?= $(firstword $(wildcard $(dir $(shell command -v node 2>/dev/null))../include/node /usr/include/node))
 conformance: $(B)/conformance/addon.node $(B)/conformance/node_modules
 	@node tests/conformance/run.js $< $(B)/conformance
@@ -269,7 +269,7 @@ clean:
 
 # --- How things are built ----------------------------------------------------------------------
 
-# V=1 shows the commands instead of what they are for.
+# V=1 shows the commands themselves instead of short messages.
 Q := $(if $(V),,@)
 show = @$(if $(V),:,echo '$(1)')
 
@@ -306,7 +306,7 @@ $(B)/tests/$(1): $(patsubst %.cpp,$(B)/obj/%.o,$(wildcard tests/$(1)/*_test.cpp)
 endef
 $(foreach suite,$(suites),$(eval $(call suite_rule,$(suite))))
 
-# Loaded into a server by the tests: counts its system calls and makes chosen ones fail.
+# The tests load it into a server: it counts system calls and makes chosen ones fail.
 $(fault_library): tests/support/faults.cpp tests/support/faults.hpp Makefile
 	@mkdir -p $(@D)
 	$(call show,compiling $<)
@@ -316,7 +316,7 @@ $(fault_library): tests/support/faults.cpp tests/support/faults.hpp Makefile
 
 include tests/bench/bench.mk
 
-# --- What is needed ----------------------------------------------------------------------------
+# --- Required tools and packages ---------------------------------------------------------------
 
 need-python:
 	@command -v python3 >/dev/null || { echo 'make: this needs Python 3 (Debian, Ubuntu: apt-get install python3)' >&2; exit 1; }
@@ -325,16 +325,16 @@ need-node:
 	@command -v npm >/dev/null && [ -e "$(NODE_INCLUDE)/node_api.h" ] || \
 	  { echo 'make: this needs Node.js with its headers (Debian, Ubuntu: apt-get install npm libnode-dev)' >&2; exit 1; }
 
-# doctest is the one package. Installed here only as root; nothing ever calls sudo by itself.
+# doctest is the only package. It is installed here only as root; sudo is never called.
 has_doctest := printf '\#include <doctest/doctest.h>' | $(CXX) -x c++ -E - >/dev/null 2>&1
 need-doctest:
 	@$(has_doctest) && exit 0; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  echo 'The tests need doctest, a header of C++: installing the package doctest-dev.'; \
+	  echo 'The tests need doctest, a single-header C++ library: installing doctest-dev.'; \
 	  { apt-get install -y doctest-dev || { apt-get update && apt-get install -y doctest-dev; }; } >/dev/null 2>&1; \
 	  $(has_doctest) && exit 0; \
 	fi; \
-	echo 'make: the tests need doctest, a header of C++. To install it, type:' >&2; \
+	echo 'make: the tests need doctest, a single-header C++ library. To install it, type:' >&2; \
 	echo '  Debian, Ubuntu:  sudo apt-get install doctest-dev' >&2; \
 	echo '  Fedora:          sudo dnf install doctest-devel' >&2; \
 	echo '  Arch:            sudo pacman -S doctest' >&2; \

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Runs the test suites: python3 tests/run.py --build DIR [CHAPTER] [--table]
 
-Judges each test case by the line that it leaves in a file of results (tests/support/main.cpp), not
-by exit statuses: a run that crashed, hung, or ran nothing at all is a failure too.
+Judges each test case by the line that it writes into a file of results (tests/support/main.cpp),
+not by the exit status: a run that crashed, hung, or ran no test at all is a failure, too.
 """
 
 import argparse
@@ -22,7 +22,7 @@ import unittest
 
 TESTS = pathlib.Path(__file__).resolve().parent
 PARALLEL = 2
-TIME_LIMIT = 300  # seconds for one suite; PATIENCE multiplies it, as it does every wait of a test
+TIME_LIMIT = 300  # seconds for one suite; multiplied by PATIENCE, like every wait of a test
 
 
 @dataclasses.dataclass
@@ -37,7 +37,7 @@ class Suite:
 class Outcome:
     suite: Suite
     cases: dict  # test case -> (result, words)
-    trouble: str  # what went wrong with the run as a whole; empty: nothing
+    trouble: str  # what went wrong with the run as a whole; empty if nothing did
     output: str
     seconds: float
 
@@ -46,11 +46,11 @@ class Outcome:
 
     @property
     def failed(self):
-        # A run that broke off counts as a failure, even if every case that it reached was fine.
+        # An incomplete run counts as a failure, even if every case that it reached passed.
         return self.count("failed") or (1 if self.trouble else 0)
 
 
-# --- Which suites there are -------------------------------------------------------------------
+# --- Finding the suites -----------------------------------------------------------------------
 
 
 def servers(build):
@@ -66,7 +66,7 @@ def find_suites(build, chapter):
     chosen = [s for s in servers(build) if not chapter or s.startswith(chapter)]
     programs = list(dict.fromkeys(s.split()[0] for s in chosen))
 
-    # Those in Python first: they take longest, mostly waiting.
+    # Python suites first: they take longest, mostly waiting.
     for path in sorted(TESTS.glob("*/*_test.py")):
         name = path.parent.name
         asked = name == "command-line" and programs  # chapter 07 has no server to ask
@@ -77,7 +77,7 @@ def find_suites(build, chapter):
         if folder.name == "service":
             continue
         if not chapter or folder.name.startswith(chapter + "-"):
-            program = build / "tests" / folder.name  # a chapter's may start the chapter's server
+            program = build / "tests" / folder.name  # a chapter's suite may start its server
             found.append(
                 Suite(folder.name, [program, f"--build={build}", f"--server={folder.name}"]))
     for server in chosen:
@@ -86,7 +86,7 @@ def find_suites(build, chapter):
     return found
 
 
-# --- Running one ------------------------------------------------------------------------------
+# --- Running a suite --------------------------------------------------------------------------
 
 
 def run(suite):
@@ -101,33 +101,33 @@ def run(suite):
                 stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True,
                 env={**os.environ, **suite.environment})
         except OSError as error:
-            return Outcome(suite, {}, f"it cannot be started: {error}", "", 0)
+            return Outcome(suite, {}, f"the suite cannot be started: {error}", "", 0)
         trouble = ""
         try:
             output, _ = process.communicate(timeout=limit)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             output, _ = process.communicate()
-            trouble = f"it was ended after {limit:g} s"
+            trouble = f"the suite was killed after {limit:g} s"
         cases, complete = read_results(results)
     if not trouble and not complete:
         status = process.returncode
         how = f"signal {-status}" if status < 0 else f"exit status {status}"
-        trouble = f"it ended before its last test case did ({how})"
+        trouble = f"the suite ended before all its test cases had run ({how})"
     elif not trouble and not cases:
-        trouble = "it ran no test case at all"
+        trouble = "the suite ran no test case at all"
     return Outcome(suite, cases, trouble, output, time.monotonic() - began)
 
 
 def read_results(path):
-    """Reads the lines "RESULT <tab> test case <tab> words". Returns (cases, is it complete?)."""
+    """Reads lines "RESULT <tab> test case <tab> words". Returns (cases, whether all have run)."""
     cases, complete = {}, False
     for line in path.read_text().splitlines() if path.exists() else []:
         result, case, words = (line.split("\t") + ["", ""])[:3]
         if result == "complete":
             complete = True
         elif result == "started":
-            cases[case] = ("failed", "it did not come to its end")
+            cases[case] = ("failed", "the test case did not end")
         else:
             cases[case] = (result, words)
     return cases, complete
@@ -137,7 +137,7 @@ def read_results(path):
 
 
 class LineForEachCase(unittest.TextTestResult):
-    """Leaves the same results as the C++ suites do."""
+    """Writes the same results as the C++ suites do."""
 
     file = None
 
@@ -184,7 +184,7 @@ def run_python_suite(path, results):
         print("complete", "-", sep="\t", file=LineForEachCase.file)
 
 
-# --- Telling ----------------------------------------------------------------------------------
+# --- Reporting --------------------------------------------------------------------------------
 
 
 def tell(outcome):
@@ -204,11 +204,11 @@ def tell(outcome):
         for case, (result, words) in outcome.cases.items():
             if result == "failed":
                 print(f"failed: {case}" + (f": {words}" if words else ""))
-        print(f"once more: {again}\n", flush=True)
+        print(f"to run it again: {again}\n", flush=True)
 
 
 def print_table(outcomes):
-    """What every server does, as a table for a page of the docs, 80 columns wide."""
+    """Prints what every server does as a table for the docs, 80 columns wide."""
     columns = [outcome for outcome in outcomes
                if outcome.suite.server and "--idle-timeout" not in outcome.suite.server]
     cases = list(dict.fromkeys(case for outcome in columns for case in outcome.cases))
@@ -227,7 +227,7 @@ def print_table(outcomes):
 
 
 def column_name(server):
-    """04-epoll --edge -> 04e, 01-threads -> 01t: the chapter, and what tells its servers apart."""
+    """04-epoll --edge -> 04e, 01-threads -> 01t: the chapter and a letter for the variant."""
     variant = re.search(r"--(\w)|-(t)hreads", server)
     return server[:2] + (variant[1] or variant[2] if variant else "")
 
@@ -240,7 +240,7 @@ def cell(result, words, limits):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("chapter", nargs="?", default="", help="only this chapter's: 03")
+    parser.add_argument("chapter", nargs="?", default="", help="only this chapter, like 03")
     parser.add_argument("--build", default="build", help="where the programs are")
     parser.add_argument("--table", action="store_true",
                         help="only the service tests; prints behaviours and servers as a table")

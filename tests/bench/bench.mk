@@ -5,7 +5,7 @@ bench_programs := load bare-epoll bare-poll bare-select processes
 bench_peers := libuv libevent asio-callbacks asio-coroutines
 bench_growth := timers
 
-# What the world's servers are built with; where its header is missing, that one is left out.
+# The headers and libraries of the well-known servers; one whose header is missing is left out.
 header_of_libuv := uv.h
 header_of_libevent := event2/event.h
 header_of_asio-callbacks := asio.hpp

@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
-"""make bench: what a request costs, in every chapter's server and in those of the world.
+"""make bench: what a request costs, in every chapter's server and in well-known others.
 
-Cost: server and load on one core, so that both work in equal batches. What the server's CPU time
-was says the operating system. The load's own CPU time per request is the control: it sends and
-checks the same bytes every time. Where it moves, either the machine was slower for a while, and
-the column "corrected", which divides by it, puts that right; or the batches were others (threads,
-processes, 02): then there is nothing to correct, and no comparison to a few per cent.
+Cost: server and load on one core, so that both work in equal batches. The operating system reports
+the server's CPU time. The load's own CPU time per request is the control: it sends and checks the
+same bytes every time. If it moves, either the machine was slower for a while, and the column
+"corrected", which divides by it, makes up for that; or the batches differed (threads, processes,
+02), and then the cost cannot be corrected or compared to a few per cent.
 
-Speed: server and load on two cores. Whichever is busy all the time limits the other.
+Speed: server and load on two cores. The one that is busy all the time limits the other.
 
-The rounds are interleaved (A B C, A B C): what slows down the machine for a while slows down all.
+The rounds are interleaved (A B C, A B C): what slows the machine down for a while slows down every
+server.
 """
 
 import argparse
@@ -19,18 +20,18 @@ import measure
 
 SCENARIOS = {  # what the load does; how it is called
     "one": (dict(clients=1, requests=3_000),
-            "one client, which waits for each answer"),
+            "one client that waits for each reply"),
     "few": (dict(clients=50, requests=15_000),
-            "50 clients, each waits for its answer before it goes on"),
+            "50 clients, each waiting for its reply before it sends again"),
     "thousand": (dict(clients=1000, requests=10_000),
                  "1,000 clients, all of them busy"),
     "idle": (dict(clients=10_000, busy=50, requests=10_000),
-             "10,000 clients: 50 talk, 9,950 are silent"),
+             "10,000 clients: 50 send lines, 9,950 are silent"),
     "pipelined": (dict(clients=50, lines=16, requests=80_000),
-                  "50 clients, 16 lines in each piece; cost per line"),
+                  "50 clients, 16 lines in each message; cost per line"),
 }
 FOR_SPEED = ["few", "thousand"]
-CLAIMS = [  # so many times the other's cost at most
+CLAIMS = [  # (server, other, bound): at most `bound` times the other's cost
     ("04-epoll", "bare-epoll", 1.05),
     ("08-coroutine-loop", "bare-epoll", 1.05),
     ("05-callback-loop", "04-epoll", 1.10),
@@ -38,7 +39,7 @@ CLAIMS = [  # so many times the other's cost at most
     ("08-coroutine-loop", "libuv", 1.00),
     ("08-coroutine-loop", "asio coroutines", 0.85),
 ]
-LIMIT = 200  # milliseconds for one run, so that the slow ones do not hold up everybody
+LIMIT = 200  # milliseconds for one run, so that slow servers do not delay the rest
 
 
 def reason_to_skip(server, scenario):
@@ -57,7 +58,7 @@ def take_part(servers, scenario):
 
 
 def rounds(servers, scenarios, count, build, cores, limit, progress):
-    """{scenario: {server: {"server_ns": [a number a round], ...}}}"""
+    """{scenario: {server: {"server_ns": [a number for each round], ...}}}"""
     results = {scenario: {} for scenario in scenarios}
     for scenario in scenarios:
         options = SCENARIOS[scenario][0]
@@ -73,7 +74,7 @@ def rounds(servers, scenarios, count, build, cores, limit, progress):
 
 
 def bottleneck(result):
-    """(how busy the server was, how busy the load was, who limited whom)"""
+    """(share of a core used by the server, by the load, and which of them was the limit)"""
     def busy(name):
         return measure.median([ns * requests / seconds / 1e9 for ns, requests, seconds in
                                zip(result[name], result["requests"], result["seconds"])])
@@ -114,8 +115,8 @@ def cost_table(results, servers, scenario):
 
 def speed_table(results, servers, scenario):
     lines = [f"{scenario}: {SCENARIOS[scenario][1]}", "",
-             "                     answers            median    99 %    busy   busy",
-             "                    a second   spread       µs      µs  server   load  limit"]
+             "                     replies            median    99 %    busy   busy",
+             "                  per second   spread       µs      µs  server   load  limit"]
     for server in servers:
         if server.name not in results[scenario]:
             continue
@@ -131,7 +132,7 @@ def speed_table(results, servers, scenario):
 
 
 def claims(results):
-    """What the course claims, and what came out."""
+    """What the course claims, and what was measured."""
     lines = []
     for name, other, bound in CLAIMS:
         if name in results and other in results:
@@ -144,21 +145,21 @@ def claims(results):
 def print_report(record, servers):
     if record["cost"]:
         print("\nCOST: the server's CPU time per request, on one core. Differences below 5 % mean\n"
-              "nothing. \"off\": the load's own cost (control) moved by more: not to be compared.\n"
-              "\"batches\": it answers one at a time, which makes the load dearer as well.\n")
+              "nothing. \"off\": the load's own cost (control) moved by more, so do not compare.\n"
+              "\"batches\": the server answers one request at a time, so the load costs more.\n")
         for scenario in record["cost"]:
             print(cost_table(record["cost"], servers, scenario))
         if "few" in record["cost"]:
             print(claims(record["cost"]["few"]))
     if record["speed"]:
-        print("SPEED: on two cores. Differences below 10 % mean nothing; where the load was the\n"
-              "limit, it is the load that was measured.\n")
+        print("SPEED: on two cores. Differences below 10 % mean nothing. If the limit is the\n"
+              "load, the row measures the load and not the server.\n")
         for scenario in record["speed"]:
             print(speed_table(record["speed"], servers, scenario))
 
 
 def show(options):
-    """The recorded results that the pages are about."""
+    """Prints the recorded results that the pages show."""
     record = measure.recorded("bench")
     measure.alone = record["circumstances"]["scheduler"] == "SCHED_FIFO"
     for part in ("cost", "speed"):
@@ -174,8 +175,8 @@ def show(options):
 def main():
     parser = argparse.ArgumentParser(description="Measures echo servers.")
     parser.add_argument("--limit", type=int, default=LIMIT, help="milliseconds for one run")
-    parser.add_argument("--scenarios", help="of the cost, with commas; none: -")
-    parser.add_argument("--servers", help="with commas")
+    parser.add_argument("--scenarios", help="for the cost, separated by commas; - for none")
+    parser.add_argument("--servers", help="separated by commas")
     parser.add_argument("--no-speed", action="store_true", help="only the cost")
     options = measure.parse(parser)
 

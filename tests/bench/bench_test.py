@@ -1,4 +1,4 @@
-"""The benchmarks' arithmetic: medians, spreads, ratios, and the reading of what tools print."""
+"""Tests the benchmarks' arithmetic (medians, spreads, ratios) and the parsing of tools' output."""
 
 import io
 import json
@@ -32,14 +32,14 @@ class Numbers(unittest.TestCase):
         self.assertLess(measure.spread([100, 101, 99, 100, 9000]), 0.02)
 
     def test_rounds_are_compared_one_by_one(self):
-        # The second round was slow for both: twice as slow says nothing about either.
+        # The second round was twice as slow for both, which says nothing about either.
         self.assertAlmostEqual(measure.ratio([110, 220, 110], [100, 200, 100]), 1.1)
 
     def test_a_slow_run_is_corrected_by_its_control(self):
         slowed = result([220.0], [200.0])
         self.assertAlmostEqual(measure.corrected_ratio(slowed, result([100.0], [100.0])), 1.1)
 
-    def test_the_bottleneck_is_who_is_busy_all_the_time(self):
+    def test_the_bottleneck_is_the_side_that_is_busy_all_the_time(self):
         self.assertEqual(bench.bottleneck(result([9900], [5000]))[2], "server")
         self.assertEqual(bench.bottleneck(result([5000], [9900]))[2], "load")
         self.assertEqual(bench.bottleneck(result([9900], [9800]))[2], "both")
@@ -53,7 +53,7 @@ class Tables(unittest.TestCase):
                          "04-epoll": result([2100.0] * 3, [others_control] * 3)}}
         return bench.cost_table(found, servers, "few")
 
-    def test_a_control_that_moved_is_pointed_out(self):
+    def test_a_control_that_moved_is_marked(self):
         self.assertNotIn("off", self.table(2050.0))
         self.assertIn("off", self.table(2200.0))
 
@@ -62,7 +62,7 @@ class Tables(unittest.TestCase):
         self.assertEqual(row[:2], ["04-epoll", "2.10"])
         self.assertIn("1.05", row)
 
-    def test_who_cannot_take_part_is_said_and_why(self):
+    def test_a_server_that_cannot_take_part_is_listed_with_the_reason(self):
         servers = [measure.by_name("01-blocking-read")]
         self.assertIn("SKIPPED: one client at a time", bench.cost_table({"few": {}}, servers, "few"))
 

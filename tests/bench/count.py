@@ -1,14 +1,13 @@
 #!/usr/bin/env python3
-"""Where a request's time goes, as counts: they do not depend on what else the machine does.
+"""Where a request's time goes, as counts, which do not depend on what else the machine does.
 
     count.py [--build DIR] [--record FILE]
 
 For each server: system calls per request by name (perf stat, as root: the kernel counts; strace
-would stop the server at each call, and let the load run in between), instructions that it executes
-itself per request (valgrind --tool=callgrind: without the kernel's), allocations per request
-(valgrind).
-Everything is counted in two runs of different length; the difference of the two is what the
-requests cost, without start and end. 50 clients, on one core. Takes some minutes.
+would stop the server at each call and let the load run in between), instructions per request in
+user space (valgrind --tool=callgrind), allocations per request (valgrind).
+Everything is counted in two runs of different lengths; their difference is what the requests cost,
+without startup and shutdown. 50 clients, on one core. Takes some minutes.
 """
 
 import argparse
@@ -36,7 +35,7 @@ INTERPRETED = ["node.js", "asyncio"]  # not under valgrind
 
 def watched(tool, server, build, core, requests, report):
     """Runs the server under `tool`, a command line, and puts the load on it. The tool writes
-    into `report`; it is ended by ending the server."""
+    into `report` and ends when the server does."""
     process = subprocess.Popen([*tool, *measure.command_of(server, build)],
                                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
                                preexec_fn=measure.pinned(core), start_new_session=True)
@@ -59,7 +58,7 @@ def watched(tool, server, build, core, requests, report):
 
 
 def system_calls(table):
-    """{name: calls} from what `perf stat -x,` writes for COUNTERS."""
+    """{name: calls}, from the output of `perf stat -x,` for COUNTERS."""
     calls = {name: int(number) for number, name in
              re.findall(r"^(\d+),,\w+:sys_enter_?(\w*),", table, re.MULTILINE)}
     total = calls.pop("")
@@ -112,7 +111,7 @@ def row(name, found):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Counts what a request takes.")
+    parser = argparse.ArgumentParser(description="Counts what a request costs.")
     parser.add_argument("--build", default="build")
     parser.add_argument("--servers", default=",".join(SERVERS))
     parser.add_argument("--record", help="write all numbers into this file, as JSON")

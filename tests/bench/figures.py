@@ -87,7 +87,7 @@ def bars(rows, labels):
 def growth():
     found = load("growth")["events"]
     wanted = [("02-polling", "02: polling", -1.7), ("bare-poll", "poll", 0),
-              ("03-select", "03: select (no further)", -0.6), ("04-epoll", "04: epoll", 0)]
+              ("03-select", "03: select (its limit)", -0.6), ("04-epoll", "04: epoll", 0)]
     series = []
     for (name, label, up), colour in zip(wanted, COLOURS):
         points = [(int(n), measure.median(cell["server_ns"]) / 1000)

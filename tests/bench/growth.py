@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""make bench-growth: what more of everything costs.
+"""make bench-growth: what more clients, timers and tasks cost.
 
-Events: one client talks while 10 ... 10,000 others are silent. Server and load on one core, as in
-bench.py; but 02, which never sleeps and so would never let the load have the core, on two.
-Memory: what an idle client that has spoken once holds, in the process and in the kernel.
-Timers: a thousand to a million of them; chapter 05's and chapter 07's, and a linear search.
+Events: one client sends lines while 10 to 10,000 others are silent. Server and load run on one
+core, as in bench.py, except for 02: it never sleeps and would never leave the core to the load.
+Memory: what an idle client that has sent one line costs, in the process and in the kernel.
+Timers: a thousand to a million of them, in chapters 05 and 07 and with a linear search.
 """
 
 import argparse
@@ -24,7 +24,7 @@ SLEEPERS = [1000, 10_000, 100_000, 1_000_000]
 
 
 def events(servers, count, build, cores, progress):
-    """{server: {silent clients: {"server_ns": [a number a round], "own_ns": [...]}}}"""
+    """{server: {silent clients: {"server_ns": [a number for each round], "own_ns": [...]}}}"""
     results = {server.name: {} for server in servers}
     for _ in range(count):
         for silent in SILENT:
@@ -57,8 +57,8 @@ def kilobytes(path, names):
 
 
 def memory_of_kernel():
-    """kB, of the whole system: stacks, page tables and the objects in use. Who is not root may not
-    count these, and gets the pages they lie in: freed ones stay there for the next to use."""
+    """kB of the whole system: stacks, page tables and the objects in use. Without root, objects
+    cannot be counted; then their pages are, including freed objects that are kept for reuse."""
     stacks = ["KernelStack", "PageTables"]
     try:
         lines = pathlib.Path("/proc/slabinfo").read_text().splitlines()[2:]
@@ -76,7 +76,7 @@ def memory_of(pid):
 
 
 def settle():
-    """Waits, two seconds at most, until the kernel has freed what the server before it held."""
+    """Waits, two seconds at most, until the kernel has freed the previous server's memory."""
     before = math.inf
     for _ in range(20):
         now = memory_of_kernel()
@@ -87,7 +87,7 @@ def settle():
 
 
 def memory(servers, count, build, cores, progress):
-    """{server: {"process": [kB a client, a number a round], "kernel": [...]}}"""
+    """{server: {"process": [kB a client, a number for each round], "kernel": [...]}}"""
     results = {}
     for _ in range(count):
         for server in servers:
@@ -111,7 +111,7 @@ def memory(servers, count, build, cores, progress):
 
 
 def sleepers(count, build, core, progress):
-    """{what: {how many: [ns for a wake-up, a number a round]}}"""
+    """{what: {how many: [ns for a wake-up, a number for each round]}}"""
     results = {}
     for _ in range(count):
         for number in SLEEPERS:
@@ -127,7 +127,7 @@ def sleepers(count, build, core, progress):
 
 
 def table(title, columns, results, value):
-    """One row a key of `results`; value(cell) is what stands in it."""
+    """Prints one row for each key of `results`; value(cell) formats a cell."""
     width = 9 if len(columns) > 4 else 11
     print(f"\n{title}\n\n{'':22}" + "".join(f"{column:>{width}}" for column in columns))
     for name, cells in results.items():
@@ -138,22 +138,23 @@ def table(title, columns, results, value):
 
 def print_report(record):
     if record.get("events"):
-        table("EVENTS: microseconds of the server's CPU for one line, while so many are silent",
+        table("EVENTS: the server's CPU per line, in microseconds, by number of silent clients",
               [f"{n:,}" for n in SILENT], record["events"],
               lambda cell: f"{measure.median(cell['server_ns']) / 1000:,.1f}")
     if record.get("memory"):
-        table(f"MEMORY: kB for an idle client ({MANY:,} of them; the kernel's with both ends of "
-              "the\nconnection, and with whatever else the machine did meanwhile)",
+        table(f"MEMORY: kB per idle client ({MANY:,} clients; the kernel's part counts both "
+              "ends of\nthe connection, and whatever else the machine did meanwhile)",
               ["process", "kernel"], record["memory"], lambda cell: f"{measure.median(cell):.1f}")
     if record.get("sleepers"):
-        table("TIMERS: nanoseconds for a wake-up, while so many wait",
+        table("TIMERS: nanoseconds per wake-up, by number of waiting timers or tasks",
               [f"{n:,}" for n in SLEEPERS], record["sleepers"],
               lambda cell: f"{measure.median(cell):,.0f}")
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Measures what more of everything costs.")
-    parser.add_argument("--parts", default="events,memory,sleepers", help="with commas")
+    parser = argparse.ArgumentParser(
+        description="Measures what more clients, timers and tasks cost.")
+    parser.add_argument("--parts", default="events,memory,sleepers", help="separated by commas")
     options = measure.parse(parser)
     parts = options.parts.split(",")
     if options.show:

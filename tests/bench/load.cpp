@@ -1,4 +1,4 @@
-// Load for an echo server: clients that send lines, check every byte that comes back, and ask the
+// Load for an echo server: clients that send lines and check every byte that comes back. Asks the
 // operating system what that cost the server.
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -36,20 +36,20 @@ using Clock = std::chrono::steady_clock;
 
 struct Plan {
     std::size_t port = 7000;
-    std::size_t server = 0;      // its process id; 0: not known
+    std::size_t server = 0;      // its process id; 0: unknown
     std::size_t clients = 50;    // connected
-    std::size_t busy = 0;        // so many of them talk; 0: all
-    std::size_t lines = 1;       // sent in one piece, before the client waits for the answer
+    std::size_t busy = 0;        // how many of them send lines; 0: all
+    std::size_t lines = 1;       // in one message, before the client waits for the reply
     std::size_t size = 64;       // bytes of a line
-    std::size_t requests = 0;    // lines that are measured; 0: none
-    std::size_t warm_up = 0;     // lines before those
-    std::size_t at_most = 1000;  // milliseconds: no new requests after that
+    std::size_t requests = 0;    // measured lines; 0: none
+    std::size_t warm_up = 0;     // lines sent before those
+    std::size_t at_most = 1000;  // milliseconds; no new requests after that
     bool hold = false;           // stay connected until stdin ends
 };
 
-constexpr int patience = 20;  // seconds without an answer
+constexpr int patience = 20;  // seconds without a reply
 
-/// The lines that everybody sends: random letters, so that a byte in the wrong place is found out.
+/// The lines that all clients send: random letters, so that a byte in the wrong place is detected.
 class Script {
 public:
     explicit Script(const Plan& plan) : message_(plan.lines * plan.size) {
@@ -60,7 +60,7 @@ public:
         }
     }
 
-    /// What a client sends in one piece; `number` counts its messages.
+    /// Returns the client's next message; `number` counts its messages.
     [[nodiscard]] std::string_view message(std::size_t number) const {
         return std::string_view(text_).substr(number % messages * message_, message_);
     }
@@ -71,7 +71,7 @@ private:
     std::string text_;
 };
 
-/// One connection. Its first message is another one than its neighbour's.
+/// One connection. Its first message differs from that of the connection before it.
 class Client {
 public:
     Client(const Plan& plan, const Script& script, std::size_t number)
@@ -95,7 +95,7 @@ public:
 
     [[nodiscard]] int fd() const { return socket_.fd(); }
 
-    /// Sends the next message. It fits into the socket's buffer, so this does not wait.
+    /// Sends the next message, which fits into the socket's buffer, so this does not block.
     void send() {
         rest_ = script_->message(++number_);
         sent_at_ = Clock::now();
@@ -104,14 +104,14 @@ public:
         }
     }
 
-    /// Reads what is there and compares it. True: the answer is complete.
+    /// Reads what is there and compares it. Returns true if the reply is complete.
     bool receive() {
         static std::array<char, 64 * 1024> buffer;
         const ssize_t count = ::read(fd(), buffer.data(), buffer.size());
         common::check(static_cast<int>(count), "cannot receive");
-        if (count == 0) throw std::runtime_error("the server hung up");
+        if (count == 0) throw std::runtime_error("the server closed the connection");
         const std::string_view got(buffer.data(), static_cast<std::size_t>(count));
-        if (!rest_.starts_with(got)) throw std::runtime_error("the answer is not an echo");
+        if (!rest_.starts_with(got)) throw std::runtime_error("the reply is not an echo");
         rest_.remove_prefix(got.size());
         return rest_.empty();
     }
@@ -122,18 +122,18 @@ private:
     Descriptor socket_;
     const Script* script_;
     std::size_t number_;
-    std::string_view rest_;  // of the answer
+    std::string_view rest_;  // of the reply
     Clock::time_point sent_at_;
 };
 
-/// Nanoseconds of CPU, in user space and in the kernel, of all its threads.
+/// Returns the nanoseconds of CPU time, user and system, of all threads that `clock` counts.
 std::int64_t cpu_of(clockid_t clock) {
     timespec time{};
     common::check(::clock_gettime(clock, &time), "cannot read a CPU clock");
     return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
 }
 
-/// The same for a process and its children.
+/// Returns the same for a process and its children.
 std::int64_t cpu_of_family(pid_t pid) {
     clockid_t clock{};
     if (::clock_getcpuclockid(pid, &clock) != 0) throw std::runtime_error("no such server");
@@ -144,7 +144,7 @@ std::int64_t cpu_of_family(pid_t pid) {
     return sum;
 }
 
-/// All the clients, and those of them that talk.
+/// All the clients, and which of them are busy.
 class Load {
 public:
     explicit Load(const Plan& plan)
@@ -162,8 +162,8 @@ public:
         }
     }
 
-    /// Lets the busy clients talk, each waiting for its answer before it goes on, until `requests`
-    /// lines have come back (or fewer, if the time is over). Returns how many.
+    /// Lets the busy clients send, each waiting for its reply before it sends again, until
+    /// `requests` lines have come back (or fewer, if the time is over). Returns how many.
     std::size_t talk(std::size_t requests) {
         delays_.clear();
         const auto end = Clock::now() + std::chrono::milliseconds(plan_.at_most);
@@ -180,7 +180,7 @@ public:
             const int count =
                 ::epoll_wait(epoll_.fd(), events.data(), events.size(), patience * 1000);
             common::check(count, "cannot wait");
-            if (count == 0) throw std::runtime_error("no answer for 20 seconds");
+            if (count == 0) throw std::runtime_error("no reply for 20 seconds");
             for (int i = 0; i < count; ++i) {
                 auto& client = *static_cast<Client*>(events[static_cast<std::size_t>(i)].data.ptr);
                 if (!client.receive()) continue;
@@ -197,8 +197,8 @@ public:
         return sent;
     }
 
-    /// The delay that so many of a thousand answers of the last talk() stayed below, in
-    /// microseconds.
+    /// Returns the delay in microseconds that so many of a thousand replies of the last talk()
+    /// stayed below.
     double delay(std::size_t permille) {
         const std::size_t place = (delays_.size() - 1) * permille / 1000;
         const auto nth = delays_.begin() + static_cast<std::ptrdiff_t>(place);
@@ -207,8 +207,8 @@ public:
     }
 
 private:
-    /// In groups, so that the server's queue of connections does not overflow; every client says a
-    /// line first: then we know that it has been accepted.
+    /// Connects the clients in groups, so that the server's queue of connections does not overflow.
+    /// Each sends a line and waits for the reply, which shows that it has been accepted.
     void connect_all() {
         while (clients_.size() < plan_.clients) {
             const std::size_t first = clients_.size();
@@ -281,11 +281,11 @@ int main(int argc, char** argv) {
         {number("--port", "the server's", plan.port),
          number("--server", "its process id", plan.server),
          number("--clients", "how many connect", plan.clients),
-         number("--busy", "how many of them talk (0: all)", plan.busy),
-         number("--lines", "in one piece", plan.lines),
+         number("--busy", "how many of them send lines (0: all)", plan.busy),
+         number("--lines", "in one message", plan.lines),
          number("--size", "of a line", plan.size),
-         number("--requests", "lines that are measured", plan.requests),
-         number("--warm-up", "lines before those", plan.warm_up),
+         number("--requests", "measured lines", plan.requests),
+         number("--warm-up", "lines sent before those", plan.warm_up),
          number("--at-most", "milliseconds", plan.at_most),
          {"--hold", "", "stay connected until stdin ends",
           [&plan](std::string_view) { plan.hold = true; }}},

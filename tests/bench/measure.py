@@ -1,4 +1,4 @@
-"""Starting servers, putting load on them, and what can be said about the numbers that come back."""
+"""Starts servers, puts load on them, and evaluates the numbers that come back."""
 
 import contextlib
 import dataclasses
@@ -22,21 +22,21 @@ YARDSTICK = "bare-epoll"
 
 @dataclasses.dataclass
 class Server:
-    """`command` without its folder; `most`: so many clients it can have, `why`: and no more."""
+    """`command`: without its folder; `most`: how many clients it can serve; `why`: the reason."""
 
     name: str
     command: list
     most: int = 10_000
     why: str = ""
     spins: bool = False  # waits without sleeping
-    batches: bool = True  # answers all who are ready before the load runs again
-    package: str = ""  # Debian's, without which it is not built
+    batches: bool = True  # answers every ready client before the load runs again
+    package: str = ""  # the Debian package that it is built with
 
 
 CHAPTERS = [
     Server("01-blocking-read", ["01-blocking-read"], 1, "one client at a time"),
     Server("01-threads", ["01-threads"], batches=False),
-    Server("02-polling", ["02-polling"], 3000, "to let 10,000 in takes it a minute",
+    Server("02-polling", ["02-polling"], 3000, "accepting 10,000 clients takes a minute",
            spins=True, batches=False),
     Server("03-select", ["03-select"], 1000, "select takes no descriptor above 1023"),
     Server("04-epoll", ["04-epoll"]),
@@ -50,7 +50,7 @@ PEERS = [
     Server("bare-epoll", ["bench/bare-epoll"]),
     Server("bare-poll", ["bench/bare-poll"]),
     Server("bare-select", ["bench/bare-select"], 1000, "select takes no descriptor above 1023"),
-    Server("processes", ["bench/processes"], 1000, "10,000 processes ask too much of a machine",
+    Server("processes", ["bench/processes"], 1000, "10,000 processes are too many for this machine",
            batches=False),
     Server("libuv", ["bench/libuv"], package="libuv1-dev"),
     Server("libevent", ["bench/libevent"], package="libevent-dev"),
@@ -68,7 +68,7 @@ def by_name(name):
 
 
 def command_of(server, build):
-    """The whole command line; None where the program is missing."""
+    """The whole command line; None if the program is missing."""
     program, *rest = server.command
     if server.package in ("nodejs", "python3"):
         return [program, *rest] if shutil.which(program) else None
@@ -79,20 +79,21 @@ def command_of(server, build):
 
 
 class Failed(Exception):
-    """A run that gave no numbers, and why."""
+    """A run gave no numbers; the text says why."""
 
 
 def cores():
     return sorted(os.sched_getaffinity(0))
 
 
-alone = False  # by root: nobody else on this machine gets in between
+alone = False  # as root: no other process on this machine runs in between
 
 
 def pinned(core, spins=False):
-    """For a child: runs on this core only. SCHED_BATCH: whoever wakes up there waits until the
-    other one sleeps or has used up its time, so both work in equal batches (sched(7)). On a busy
-    machine SCHED_FIFO does the same and lets nobody else in; not for a server that spins."""
+    """For a child process: makes it run on this core only. SCHED_BATCH: a process that wakes up
+    there waits until the other one sleeps or has used up its time, so both work in equal batches
+    (sched(7)). On a busy machine SCHED_FIFO does the same and keeps other processes out; it is not
+    for a server that spins."""
 
     def prepare():
         os.sched_setaffinity(0, {core})
@@ -106,7 +107,7 @@ def pinned(core, spins=False):
 
 @contextlib.contextmanager
 def running(server, build, core):
-    """The server, as (process id, port); ended afterwards."""
+    """Starts the server and yields (process id, port); kills it afterwards."""
     process = subprocess.Popen(
         command_of(server, build), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         preexec_fn=pinned(core, server.spins), start_new_session=True, text=True)
@@ -140,12 +141,12 @@ def run(server, build, cores_, **options):
 
 
 def descriptors():
-    """So many may a process have open."""
+    """How many descriptors a process may have open."""
     return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 
 
 def missing(server, build):
-    """A line that says why there will be no numbers of it; empty if there will."""
+    """A line that says why this server cannot be measured; empty if it can."""
     if command_of(server, build) is not None:
         return ""
     where = f" (Debian: {server.package})" if server.package else ""
@@ -160,8 +161,8 @@ def median(values):
 
 
 def spread(values):
-    """Half the distance between the quartiles, as a part of the median: half of all rounds came
-    that close."""
+    """Half the distance between the quartiles, as a part of the median: half of all rounds are
+    that close to it."""
     if len(values) < 2:
         return 0.0
     low, _, high = statistics.quantiles(values, n=4, method="inclusive")
@@ -169,14 +170,14 @@ def spread(values):
 
 
 def ratio(values, yardstick):
-    """How many times the yardstick: the median over the rounds, each compared with its own
-    neighbour, so that what slowed down a whole round drops out."""
+    """How many times the yardstick's cost: the median over the rounds. Each round is compared with
+    the same round of the yardstick, so whatever slowed a whole round down cancels out."""
     return statistics.median(a / b for a, b in zip(values, yardstick))
 
 
 def corrected_ratio(result, yardstick):
-    """The same, with each cost divided by that of the load beside it. The load does the same work
-    every time, of the same kind, so what slowed down one run drops out too."""
+    """The same, with each cost divided by that of the load in the same run. The load does the same
+    work every time, so whatever slowed one run down cancels out, too."""
     def by_control(of):
         return [server / own for server, own in zip(of["server_ns"], of["own_ns"])]
 
@@ -184,7 +185,7 @@ def corrected_ratio(result, yardstick):
 
 
 def best_ratio(server, result, yardstick):
-    """Corrected where that is right: who answers one at a time makes the load dearer as well."""
+    """Corrected, except for servers that answer one request at a time: they change the load."""
     if server.batches:
         return corrected_ratio(result, yardstick)
     return ratio(result["server_ns"], yardstick["server_ns"])
@@ -209,7 +210,7 @@ def first_line(*command):
 
 
 def circumstances(compiler):
-    """What somebody must know who compares with these numbers later."""
+    """What to know when comparing other numbers with these later."""
     return {
         "date": datetime.date.today().isoformat(),
         "machine": f"{processor()}, {len(cores())} cores",
@@ -221,7 +222,7 @@ def circumstances(compiler):
 
 
 def write_record(path, record):
-    """As JSON, a list of numbers a line."""
+    """Writes JSON with each list of numbers on one line."""
     record["circumstances"]["load average"].append(round(os.getloadavg()[0], 2))
     text = json.dumps(record, indent=1)
     text = re.sub(r"\[[^\[\]{}]*\]", lambda found: "[" + " ".join(found[0][1:-1].split()) + "]", text)
@@ -229,12 +230,12 @@ def write_record(path, record):
 
 
 def recorded(name):
-    """The results that the pages are about: bench, growth or counts."""
+    """The results that the pages show: bench, growth or counts."""
     return json.loads((HERE / "results" / f"{name}.json").read_text())
 
 
 def how_taken(record):
-    """Where the numbers of a record come from: three lines."""
+    """Three lines that say how the numbers of a record were taken."""
     about = record["circumstances"]
     busy = about["load average"]
     rounds = f"{record['rounds']} rounds, " if "rounds" in record else ""
@@ -244,7 +245,7 @@ def how_taken(record):
 
 
 class Progress:
-    """One line that says how far we are: rewritten on a terminal, otherwise only now and then."""
+    """Reports progress in one line: rewritten on a terminal, otherwise every tenth."""
 
     def __init__(self, total):
         self.total = total
@@ -270,26 +271,26 @@ class Progress:
 
 
 def parse(parser):
-    """Adds what bench and bench-growth have in common, and reads the command line."""
+    """Adds the common options of bench and bench-growth, and reads the command line."""
     parser.add_argument("--build", default="build")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--record", help="write all numbers into this file, as JSON")
     parser.add_argument("--show", action="store_true", help="measure nothing, print the record")
     parser.add_argument("--alone", action="store_true",
-                        help="lets nobody else on the machine in between (SCHED_FIFO; root)")
+                        help="keep other processes from running in between (SCHED_FIFO; root)")
     parser.add_argument("--compiler", default="g++")
     return parser.parse_args()
 
 
 def conclude(record, start, path):
-    """Says how long it took and under what circumstances; writes the record where asked to."""
+    """Prints how long it took and the circumstances; writes the record if asked to."""
     print(f"{time.monotonic() - start:.0f} seconds. {how_taken(record)}")
     if path:
         write_record(path, record)
 
 
 def call(main, name):
-    """Runs `main`; what can go wrong is one line."""
+    """Runs `main`; a failure becomes one line on stderr."""
     try:
         main()
     except (Failed, OSError) as problem:

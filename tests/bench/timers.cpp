@@ -1,9 +1,9 @@
-// What a wake-up costs while many wait: chapter 05's timers, chapter 07's tasks, and a list that is
-// searched from one end to the other.
+// What a wake-up costs while many others wait: with chapter 05's timers, with chapter 07's tasks,
+// and with a list that is searched from end to end.
 //
-//     timers N     N of them; prints nanoseconds for a wake-up, as JSON
+//     timers N     waits with N of them; prints nanoseconds per wake-up, as JSON
 //
-// Dense: 100 wake at the same time. Sparse: hardly two do.
+// Dense: 100 wake up at the same time. Sparse: seldom more than one does.
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
@@ -20,13 +20,13 @@
 
 namespace {
 
-/// How far apart the wake times are: delays are random, up to this.
+/// The delays are random, up to this: how far apart the wake times are.
 std::int64_t longest_delay(std::size_t waiting, bool dense) {
     const auto count = static_cast<std::int64_t>(waiting);
     return dense ? std::max<std::int64_t>(count / 50, 1) : count * 100;
 }
 
-/// The wake-ups that are measured: everybody's, at least.
+/// The number of measured wake-ups: at least one for each sleeper.
 std::size_t wake_ups(std::size_t waiting) {
     return std::max<std::size_t>(waiting, 300'000);
 }
@@ -41,7 +41,7 @@ private:
     std::uniform_int_distribution<std::int64_t> delay_;
 };
 
-/// Nanoseconds of CPU that this process has used.
+/// Returns the nanoseconds of CPU time that this process has used.
 double cpu() {
     timespec time{};
     ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
@@ -54,7 +54,7 @@ double measure(std::size_t count, const auto& work) {
     return (cpu() - start) / static_cast<double>(count);
 }
 
-/// Every timer that fires sets itself again, as idle time-outs do.
+/// Every timer that fires sets itself again, as idle timeouts do.
 double timers(std::size_t waiting, bool dense) {
     Delays delays(longest_delay(waiting, dense));
     callbacks::TimerQueue queue;
@@ -96,7 +96,7 @@ double tasks(std::size_t waiting, bool dense) {
     return measure(enough, [&] { loop.run(); });
 }
 
-/// The earliest of all is looked for among all: O(n).
+/// Each wake-up searches all sleepers for the earliest: O(n).
 double linear_search(std::size_t waiting, bool dense) {
     Delays delays(longest_delay(waiting, dense));
     std::vector<std::int64_t> wake_times;

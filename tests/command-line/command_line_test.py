@@ -164,7 +164,7 @@ class Make(unittest.TestCase):
 
     def test_no_server(self):
         """make serve-07"""
-        self.expect_one_line("serve-07", r"^make: chapter 07 serves nobody: .*make run-07$")
+        self.expect_one_line("serve-07", r"^make: chapter 07 is not a server: .*make run-07$")
 
     def test_no_such_step(self):
         """make step-99.9"""

@@ -1,11 +1,11 @@
-// Chapter 06's Promise for Node.js, so that the suite of Promises/A+ can be run against it.
+// Chapter 06's Promise as an addon for Node.js, to run the Promises/A+ suite against it.
 //
-// The type of a JavaScript value is known only at run time, and this bridge finds it out: one of
-// our promises, a foreign thenable or a plain value. Everything else (when handlers run and in
-// which order, what adoption does, that a thenable's first callback counts) is
-// chapters/06-promises as it stands.
+// The type of a JavaScript value is known only at run time. This bridge tells apart our promises,
+// foreign thenables and plain values. Everything else (when handlers run and in which order, what
+// adoption does, that a thenable's first callback counts) is the unchanged code of
+// chapters/06-promises.
 //
-// It uses Node-API's C functions (node_api.h) and needs nothing but Node's own headers.
+// It uses Node-API's C functions (node_api.h) and needs only Node's own headers.
 #include <node_api.h>
 
 #include <cstddef>
@@ -22,7 +22,7 @@ using promises::Deferred;
 using promises::Promise;
 
 napi_env env = nullptr;              // this addon is loaded once
-promises::JobQueue* jobs = nullptr;  // never destroyed: JavaScript may hold promises to the end
+promises::JobQueue* jobs = nullptr;  // never destroyed: JavaScript may hold promises until the end
 napi_ref promise_class = nullptr;
 constexpr napi_type_tag our_tag = {0x06a51c7d1b7e4f02, 0x9c0d5bd34ab0f6aa};
 
@@ -32,11 +32,11 @@ napi_value undefined() {
     return value;
 }
 
-/// A JavaScript value. It is not garbage-collected while a copy of this exists.
+/// A JavaScript value, which is not garbage-collected while a copy of this object exists.
 class Value {
 public:
     explicit Value(napi_value value) : box_(new napi_ref, free_box) {
-        napi_value box = nullptr;  // a reference must be to an object, so the value is put into one
+        napi_value box = nullptr;  // a reference must be to an object, so an object holds the value
         napi_create_object(env, &box);
         napi_set_element(env, box, 0, value);
         napi_create_reference(env, box, 1, box_.get());
@@ -147,7 +147,7 @@ const Promise<Value>& our_promise(napi_value value) {
     return *static_cast<Promise<Value>*>(promise);
 }
 
-// --- JavaScript's values for C++ ----------------------------------------------------------------
+// --- JavaScript values for C++ ------------------------------------------------------------------
 
 /// A foreign object with a then(): a promises::Thenable.
 class Thenable {
@@ -164,14 +164,14 @@ private:
     Value then_;
 };
 
-/// Calls `resolve` with what `x` is: one of our promises, a thenable, or a plain value.
+/// Calls `resolve` with `x` as what it is: one of our promises, a thenable, or a plain value.
 /// Throws what reading `x.then` throws.
 template <typename F>
 void pass(napi_value x, const F& resolve) {
     if (is_object_or_function(x)) {
         if (is_our_promise(x)) return resolve(our_promise(x));
         napi_value then = nullptr;
-        check(napi_get_named_property(env, x, "then", &then));  // once: it may be a getter
+        check(napi_get_named_property(env, x, "then", &then));  // only once: it may be a getter
         if (is_function(then)) return resolve(Thenable(x, then));
     }
     resolve(Value(x));
@@ -209,7 +209,7 @@ Promise<Value> call(const Value& function, napi_value argument) {
     return deferred.promise();
 }
 
-// --- What JavaScript sees -----------------------------------------------------------------------
+// --- The interface for JavaScript ---------------------------------------------------------------
 
 /// promise.then(onFulfilled, onRejected). An argument that is not a function is ignored.
 napi_value then(napi_env /*env*/, napi_callback_info info) {
@@ -252,8 +252,8 @@ napi_value run_jobs(napi_env /*env*/, napi_callback_info /*info*/) {
     return undefined();
 }
 
-/// Node's event loop runs our jobs: setImmediate(run_jobs), whenever the queue gets work.
-/// By then the code that called resolve() or then() has returned.
+/// Node's event loop runs our jobs: setImmediate(run_jobs) whenever the queue gets work. By then
+/// the code that called resolve() or then() has returned.
 void run_jobs_soon() {
     napi_value global = nullptr;
     napi_value set_immediate = nullptr;
@@ -268,7 +268,7 @@ napi_value start(napi_env given, napi_value exports) {
     env = given;
     jobs = new promises::JobQueue;
     jobs->on_work(run_jobs_soon);
-    jobs->on_unhandled([](const std::exception_ptr&) {});  // the suite leaves many behind
+    jobs->on_unhandled([](const std::exception_ptr&) {});  // the suite leaves many of them
 
     const napi_property_descriptor method = {"then",  nullptr, then,         nullptr,
                                              nullptr, nullptr, napi_default, nullptr};

@@ -1,5 +1,5 @@
 // Runs the suite of Promises/A+ against the addon: node run.js ADDON SUITE_FOLDER
-// Prints what passed, clause by clause; exits with 1 unless all of it did.
+// Prints how many tests passed, clause by clause; exits with 1 unless all did.
 "use strict";
 
 const path = require("path");
@@ -19,17 +19,17 @@ const clauses = new Map([
   ["2.2.7", "then() returns a promise"],
   ["2.3.1", "a promise resolved with itself"],
   ["2.3.2", "adopting a promise of ours"],
-  ["2.3.3.1", "thenables: looking for then"],
-  ["2.3.3.2", "thenables: looking fails"],
+  ["2.3.3.1", "thenables: reading then"],
+  ["2.3.3.2", "thenables: reading then throws"],
   ["2.3.3.3", "thenables: then() is called"],
-  ["2.3.3.4", "no thenable after all"],
+  ["2.3.3.4", "an object without then()"],
   ["2.3.4", "a plain value"],
 ]);
 
 const counts = new Map([...clauses.keys()].map((clause) => [clause, { passed: 0, total: 0 }]));
 const failures = [];
 
-// The titles around a test begin with the number of the clause that they are about.
+// The titles of nested suites begin with the number of the clause that they test.
 function clauseOf(test) {
   const titles = [];
   for (let at = test; at; at = at.parent) titles.push(at.title);

@@ -1,9 +1,8 @@
 """The crowd: eight scripted clients, on one thread, and the loop that drives them.
 
-Every client keeps a record of what it asked for and when that came back. It compares each byte as
-it arrives with what it should be. The clients never wait for each other, and never for the server:
-a talker says its next line on time, answered or not. (One that waited first would hide every stall
-longer than its own pause.)
+Each client records what it sent and when that came back, and checks each byte as it arrives. The
+clients never wait for each other or for the server: a talker sends its next line on time, answered
+or not. (A client that waited for the reply first would hide every stall longer than its own pause.)
 """
 
 from __future__ import annotations
@@ -20,27 +19,27 @@ from typing import Callable
 
 now = time.monotonic
 
-# More than the buffers of both sides together hold here, so the server has to wait for its reader.
+# More than the buffers of both sides hold together, so the server has to wait for its reader.
 BLOCK_SIZE = 8 * 1024 * 1024
-# Small buffers on our side: with Linux's own, megabytes would vanish in them unread.
+# Small buffers on our side: Linux's default buffers would swallow megabytes unread.
 BUFFER_SIZE = 64 * 1024
 
 
 class Loop:
-    """Readiness and time: calls back whoever can go on, and whoever's time has come."""
+    """An event loop: calls functions when a descriptor is ready or a time has come."""
 
     def __init__(self) -> None:
-        self.late = 0.0  # how late the worst call was, in seconds: the machine's doing, or ours
+        self.late = 0.0  # seconds by which the worst call was late, because of the machine or of us
         self._selector = selectors.DefaultSelector()
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
-        self._order = itertools.count()  # equal times: first come, first called
+        self._order = itertools.count()  # equal times: in the order of registration
 
     def at(self, when: float, call: Callable[[], None]) -> None:
-        """Calls `call` at `when`, as time.monotonic() has it."""
+        """Calls `call` at `when`, on the clock of time.monotonic()."""
         heapq.heappush(self._timers, (when, next(self._order), call))
 
     def watch(self, source, events: int, call: Callable[[int], None]) -> None:
-        """Calls `call(events)` whenever `source` is ready. 0 events: no longer."""
+        """Calls `call(events)` whenever `source` is ready; with 0 events, stops watching it."""
         known = source in self._selector.get_map()
         if not events:
             if known:
@@ -51,7 +50,7 @@ class Loop:
             self._selector.modify(source, events, call)
 
     def run_while(self, wanted: Callable[[], bool]) -> None:
-        """Runs until `wanted()` is false; looks every 50 ms even if nothing happens."""
+        """Runs until `wanted()` is false; checks at least every 50 ms."""
         while wanted():
             while self._timers and self._timers[0][0] <= now():
                 when, _, call = heapq.heappop(self._timers)
@@ -66,13 +65,13 @@ class Loop:
 
 
 def reason(error: OSError) -> str:
-    """'connection refused'"""
+    """Returns the error's text, like 'connection refused'."""
     return (error.strerror or str(error)).lower()
 
 
 @dataclass
 class Request:
-    """Something a client waits for: that everything up to byte `end` has come back."""
+    """What a client waits for: everything up to byte `end` has come back."""
 
     asked: float
     end: int
@@ -84,7 +83,7 @@ class Request:
 
 
 class Client:
-    """One connection. A subclass says what it sends, and when it comes and goes."""
+    """One connection. A subclass decides what it sends and when it leaves."""
 
     def __init__(self, name: str, comes: float) -> None:
         self.name = name
@@ -93,12 +92,12 @@ class Client:
         self.left: float | None = None
         self.requests: list[Request] = []
         self.received = 0
-        self.trouble: str | None = None  # what went wrong, in words
+        self.trouble: str | None = None  # what went wrong
 
     def start(self, loop: Loop, address: tuple[str, int], zero: float) -> None:
-        """Comes `comes` seconds after `zero`."""
+        """Connects `comes` seconds after `zero`."""
         self._loop = loop
-        self._expected = bytearray()  # all that was ever said: what has to come back
+        self._expected = bytearray()  # all that was ever sent: what has to come back
         self._sent = 0
         self._finishing = False  # half-close once all is sent
         self._half_closed = False
@@ -111,8 +110,8 @@ class Client:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for buffer in (socket.SO_SNDBUF, socket.SO_RCVBUF):
             self._socket.setsockopt(socket.SOL_SOCKET, buffer, BUFFER_SIZE)
-        # Whether it succeeded comes later: until then nothing can be sent, and a failure is what
-        # the first recv() reports.
+        # The result comes later: until then nothing can be sent, and the first recv() reports a
+        # failure.
         self._socket.connect_ex(address)
         self.on_connected()
         self._update()
@@ -120,17 +119,17 @@ class Client:
     # --- For the subclasses --------------------------------------------------------------------
 
     def on_connected(self) -> None:
-        """The script begins."""
+        """Starts the script."""
 
     def on_received(self) -> None:
-        """Some more has come back; `received` says how much in all."""
+        """More bytes have come back; `received` is the total."""
 
     def wants(self) -> int:
-        """How many bytes it would read now; 0: it does not read."""
+        """Returns how many bytes the client would read now; 0: it does not read."""
         return BUFFER_SIZE
 
     def after(self, seconds: float, call: Callable[[], None]) -> None:
-        """Calls `call` in that time, unless the client has left by then. Counted from `came`."""
+        """Calls `call` `seconds` after the client came, unless it has left by then."""
         self._loop.at(self.came + seconds, lambda: self.left is None and call())
 
     def say(self, data: bytes) -> None:
@@ -139,19 +138,19 @@ class Client:
         self._send()
 
     def say_no_more(self) -> None:
-        """Half-closes as soon as all is sent: the server sees the end of input, and still owes."""
+        """Half-closes when all is sent: the server sees the end of input and still owes bytes."""
         self._finishing = True
         self._send()
 
     def leave(self, reset: bool = False) -> None:
-        """Closes the connection; with `reset` in the rudest way there is."""
+        """Closes the connection; with `reset`, by a reset instead of an orderly end."""
         if self.left is not None:
             return
         self.left = now()
         if self.came is None:
             return
         self._loop.watch(self._socket, 0, self._on_ready)
-        if reset:  # lingering for 0 seconds: close() throws away what is unsent and sends a reset
+        if reset:  # lingering for 0 seconds: close() discards unsent bytes and sends a reset
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._socket.close()
 
@@ -237,14 +236,14 @@ class Client:
 
 
 class Silent(Client):
-    """Says nothing for a second, and leaves."""
+    """Sends nothing for a second, and leaves."""
 
     def on_connected(self) -> None:
         self.after(1.0, self.leave)
 
 
 class Talker(Client):
-    """Says a line every 50 ms for a second, half-closes with the last one, and reads to the end."""
+    """Sends a line every 50 ms for a second, half-closes after the last, and reads to the end."""
 
     LINES = 20
     PAUSE = 0.05
@@ -256,7 +255,7 @@ class Talker(Client):
     def _say_line(self) -> None:
         number = len(self.requests) + 1
         line = f"{self.name}, line {number} of {self.LINES}\n".encode()
-        # The clock is read before the line is sent, so the reply time has no blind spot.
+        # The clock is read before the line is sent, so the reply time includes the sending.
         self.requests.append(Request(now(), len(self._expected) + len(line)))
         self.say(line)
         if number == self.LINES:
@@ -264,7 +263,7 @@ class Talker(Client):
 
 
 class Leaver(Client):
-    """Sends without end, reads nothing of what comes back, and breaks off in the middle."""
+    """Sends without end, reads nothing of what comes back, and resets the connection."""
 
     def on_connected(self) -> None:
         self.say(BLOCK)
@@ -275,7 +274,7 @@ class Leaver(Client):
 
 
 class Bulk(Client):
-    """Sends a large block, and reads it back slowly: a little every 10 ms, for a second."""
+    """Sends a large block and reads it back slowly: a little every 10 ms, for a second."""
 
     READS = 100
     PAUSE = 0.01
@@ -291,7 +290,7 @@ class Bulk(Client):
         self._update()
 
     def wants(self) -> int:
-        # When all is back, one more: that is how the end of input is seen.
+        # When all is back, one byte more, to see the end of input.
         if self._all_is_back():
             return 1
         return min(self.requests[-1].end - self.received, BUFFER_SIZE)
@@ -302,20 +301,20 @@ class Bulk(Client):
     def on_received(self) -> None:
         if self.received < self.requests[-1].end or self._all_is_back():
             return
-        # Late answers move the rest back as a whole: a slow reader does not catch up.
+        # A late reply delays all the reads after it: a slow reader does not catch up.
         answered, asked = self.requests[-1].answered, self.requests[-1].asked
         self._loop.at(max(answered, asked + self.PAUSE), lambda: self.left is None and self._ask())
 
 
-# The same bytes in every run. They never repeat, so a piece in the wrong place cannot look right.
+# The same bytes in every run. They never repeat, so a piece in the wrong place is detected.
 BLOCK = random.Random(862).randbytes(BLOCK_SIZE)
 
 
 def crowd() -> list[Client]:
-    """The clients, in the order in which they come: the same for every server.
+    """Returns the clients in the order in which they connect, the same for every server.
 
-    The talkers come 60 ms after each other, so that their lines spread over the 50 ms between two.
-    Bulk comes last and stays longest: what the leaver breaks, bulk would notice.
+    The talkers connect 60 ms apart, so that their lines spread over the 50 ms between two lines.
+    Bulk comes last and stays longest: it would notice what the leaver breaks.
     """
     talkers = [Talker(f"talker {n}", comes=0.05 + 0.06 * (n - 1)) for n in range(1, 6)]
     return [Silent("silent", 0.0), *talkers, Leaver("leaver", 0.3), Bulk("bulk", 0.35)]

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """The crowd: the same eight scripted clients against every server of the course.
 
-    crowd.py --build DIR       the tour: every server that stands in DIR, one table
+    crowd.py --build DIR       the tour: every server that is in DIR, one table
     crowd.py --build DIR 03    chapter 03's server, with its timeline
 
-Ends by itself whatever a server does, and says in the server's row what went wrong.
+Always ends by itself, whatever a server does; the server's row says what went wrong.
 Exit status: 0, or 1 if a row failed, 2 for a wrong command line, 130 after Ctrl-C.
 """
 
@@ -43,12 +43,12 @@ ENOUGH_DESCRIPTORS = 32  # Python's own, two for the server, one for each client
 
 
 class UserError(Exception):
-    """A command line that makes no sense here."""
+    """The command line cannot be carried out."""
 
 
 @dataclass
 class Result:
-    """One server's visit by the crowd. Times are time.monotonic()'s, durations are seconds."""
+    """One visit of the crowd to a server. Times are of time.monotonic(), durations in seconds."""
 
     server: str
     zero: float
@@ -60,7 +60,7 @@ class Result:
 
     @property
     def reply_times(self) -> list[float]:
-        """Of every line that was answered."""
+        """The reply time of every line that was answered."""
         lines = [r for c in self.clients if isinstance(c, Talker) for r in c.requests]
         return [line.took for line in lines if line.answered is not None]
 
@@ -74,7 +74,7 @@ class Result:
 
     @property
     def share_of_core(self) -> float:
-        """CPU time by elapsed time: 1.0 is one core, busy all the time."""
+        """CPU time divided by elapsed time: 1.0 is one core, busy all the time."""
         return self.cost.cpu / self.elapsed
 
     @property
@@ -83,7 +83,7 @@ class Result:
 
 
 def measure(program: Path, limit: float) -> Result:
-    """Starts the server, sends it the crowd, ends it. Takes little longer than `limit` at most."""
+    """Starts the server, sends it the crowd and ends it, in little more than `limit` seconds."""
     started = time.monotonic()
     result = Result(program.name, zero=started)
     loop = Loop()
@@ -107,18 +107,18 @@ def measure(program: Path, limit: float) -> Result:
 
 
 def visit(server: Server, loop: Loop, result: Result, deadline: float) -> None:
-    """The crowd comes, and stays until all have left. Raises ServerFailed, Hung."""
+    """Runs the crowd until every client has left. Raises ServerFailed, Hung."""
     address = server.address(deadline)
     result.zero = time.monotonic()
     result.clients = crowd()
     for client in result.clients:
         client.start(loop, address, result.zero)
 
-    def somebody_is_there() -> bool:
+    def clients_are_left() -> bool:
         return any(client.left is None for client in result.clients)
 
     loop.run_while(
-        lambda: somebody_is_there() and not server.has_ended() and time.monotonic() < deadline
+        lambda: clients_are_left() and not server.has_ended() and time.monotonic() < deadline
     )
     if server.has_ended():
         raise ServerFailed(server.how_it_ended())
@@ -126,12 +126,12 @@ def visit(server: Server, loop: Loop, result: Result, deadline: float) -> None:
     if troubles:
         others = f" (and {len(troubles) - 1} more)" if len(troubles) > 1 else ""
         raise ServerFailed(f"WRONG: {troubles[0]}{others}")
-    if somebody_is_there():
+    if clients_are_left():
         waiting = [client.name for client in result.clients if client.left is None]
         raise Hung(f"{len(waiting)} of {len(result.clients)} clients were still waiting")
 
 
-# --- What a person sees ------------------------------------------------------------------------
+# --- What is printed ---------------------------------------------------------------------------
 
 
 def servers_in(build: Path) -> list[str]:
@@ -139,14 +139,14 @@ def servers_in(build: Path) -> list[str]:
 
 
 def tour(build: Path, limit: float, style: picture.Style) -> int:
-    """Every server there is, a row each as it is measured. Returns the exit status."""
+    """Measures every server in `build` and prints its row at once. Returns the exit status."""
     names = servers_in(build)
     if not names:
         raise UserError(f'there is no server in {build}: build them with "make all"')
     say(picture.table_header(style, crowd()))
     results = []
     for name in names:
-        say(picture.row_begin(name, SERVERS[name]), end="")  # so that one sees who is measured
+        say(picture.row_begin(name, SERVERS[name]), end="")  # shows which server is being measured
         results.append(measure(build / name, limit))
         say(picture.row_end(style, results[-1]))
     say(picture.closing(style, results))
@@ -157,7 +157,7 @@ def tour(build: Path, limit: float, style: picture.Style) -> int:
 
 
 def one_chapter(build: Path, chapter: str, limit: float, style: picture.Style, trace: str) -> int:
-    """The timeline of the chapter's server, or of its two. Returns the exit status."""
+    """Prints the timeline of the chapter's server or servers. Returns the exit status."""
     if CLOCK.startswith(f"{chapter}-") or CLOCK == chapter:
         return show_clock(build)
     names = [name for name in SERVERS if name == chapter or name.startswith(f"{chapter}-")]
@@ -202,8 +202,8 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="crowd", description="The same scripted clients against every server."
     )
-    parser.add_argument("chapter", nargs="?", help="like 03; without it, the tour")
-    parser.add_argument("--build", type=Path, default=Path("build"), help="where the servers stand")
+    parser.add_argument("chapter", nargs="?", help="a number like 03; without it, the tour")
+    parser.add_argument("--build", type=Path, default=Path("build"), help="folder of the servers")
     parser.add_argument("--trace", metavar="FILE", help="also write the timeline for Perfetto")
     parser.add_argument(
         "--deadline", type=float, default=6.0, metavar="SECONDS", help="for a server (default 6)"
@@ -212,7 +212,7 @@ def arguments() -> argparse.Namespace:
 
 
 def end_in_order(number: int, _frame) -> None:
-    """A signal that would end us leaves through the context managers, so no server stays behind."""
+    """Ends through the context managers on a signal, so that no server is left running."""
     raise SystemExit(128 + number)
 
 
@@ -224,7 +224,7 @@ def main() -> int:
     if descriptors < ENOUGH_DESCRIPTORS:
         say(f"SKIPPED: needs {ENOUGH_DESCRIPTORS} descriptors, and the limit is {descriptors}")
         return 0
-    gc.disable()  # a pause of ours would look like one of the server's
+    gc.disable()  # a pause of the crowd would look like one of the server
     style = picture.Style.of(sys.stdout)
     try:
         if options.chapter:
@@ -235,7 +235,7 @@ def main() -> int:
     except UserError as error:
         print(f"crowd: {error}", file=sys.stderr)
         return 2
-    except BrokenPipeError:  # whoever read our output has left: nothing more to say
+    except BrokenPipeError:  # the reader of our output has left: print no more
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 

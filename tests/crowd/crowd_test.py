@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Tests of the crowd: whatever a server does wrong, its row says so, and the crowd ends by itself.
+"""Tests of the crowd: a row says what its server does wrong, and the crowd always ends by itself.
 
 Run: python3 tests/crowd/crowd_test.py
 
-The servers are small scripts that go wrong in one way each. Nothing else is needed.
+The servers are small scripts that are wrong in one way each. Nothing else is needed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 
 CROWD = Path(__file__).resolve().parent / "crowd.py"
 
-# A right server, as short as possible; what stands in `spoil` makes it a wrong one.
+# A correct server, as short as possible; the code in `wrong` makes it a wrong one.
 ECHO = """#!{python}
 import os, signal, socket, sys, threading, time
 
@@ -46,7 +46,7 @@ SHELL = "#!/bin/sh\n{wrong}\n"
 
 
 class Crowd(unittest.TestCase):
-    """Each test puts a server into a build directory of its own and sends the crowd."""
+    """Each test puts a server into a build directory of its own and sends it the crowd."""
 
     def setUp(self) -> None:
         folder = tempfile.TemporaryDirectory()
@@ -69,11 +69,11 @@ class Crowd(unittest.TestCase):
         )
 
     def expect_failed_row(self, words: str, *arguments: str) -> None:
-        """The server's row says `words`, nothing else is said, and the exit status is 1."""
+        """The server's row contains `words`, stderr is empty, and the exit status is 1."""
         run = self.crowd(*arguments)
-        said = " ".join(run.stdout.split())  # long words go on in the next line
+        said = " ".join(run.stdout.split())  # long texts continue in the next line
         self.assertIn(words, said, "the row does not say what was wrong")
-        self.assertEqual(run.stderr, "", "the trouble of a server belongs into its row")
+        self.assertEqual(run.stderr, "", "a server's failure belongs into its row")
         self.assertEqual(run.returncode, 1, "a row failed: the exit status must say so")
         self.expect_width(run.stdout)
 
@@ -115,15 +115,15 @@ class RightServer(Crowd):
 
 
 class WrongServer(Crowd):
-    def test_answers_nobody(self) -> None:
+    def test_never_answers(self) -> None:
         self.server("spoil = lambda data: time.sleep(100)")
         self.expect_failed_row("HUNG after 2 s: 6 of 8 clients", "--deadline", "2")
 
-    def test_accepts_nobody(self) -> None:
+    def test_never_accepts(self) -> None:
         self.server("threading.Thread = lambda **_: time.sleep(100)")
         self.expect_failed_row("HUNG after 2 s: 6 of 8 clients", "--deadline", "2")
 
-    def test_is_drawn_as_far_as_it_came(self) -> None:
+    def test_is_drawn_up_to_the_deadline(self) -> None:
         self.server("spoil = lambda data: time.sleep(100)")
         self.expect_failed_row("HUNG after 2 s: 6 of 8 clients", "03", "--deadline", "2")
 
@@ -143,7 +143,7 @@ class WrongServer(Crowd):
         self.server("spoil = lambda data: os.kill(os.getpid(), signal.SIGSEGV)")
         self.expect_failed_row("DIED: killed by SIGSEGV")
 
-    def test_exits_with_its_own_words(self) -> None:
+    def test_exits_with_a_message(self) -> None:
         self.server("echo '03-select: cannot listen: Address already in use' >&2; exit 1", SHELL)
         self.expect_failed_row(
             "exited with status 1: 03-select: cannot listen: Address already in use"
@@ -165,7 +165,7 @@ class WrongServer(Crowd):
         self.server("spoil = lambda data: data[4096:8192] + data[:4096] + data[8192:]")
         self.expect_failed_row("WRONG: bulk: byte 1 came back wrong")
 
-    def test_hangs_up_and_still_owes(self) -> None:
+    def test_closes_and_still_owes_bytes(self) -> None:
         self.server("spoil = lambda data: data[:-3] if b'line 20' in data else data")
         self.expect_failed_row("the server closed the connection and still owed 3 bytes")
 
@@ -177,7 +177,7 @@ class WrongServer(Crowd):
         self.server("", body="no program\n")
         self.expect_failed_row("cannot be started: Exec format error")
 
-    def test_leaves_the_next_row_alone(self) -> None:
+    def test_does_not_affect_the_next_row(self) -> None:
         self.server("exit 7", SHELL, name="02-polling")
         self.server("")
         run = self.crowd()
@@ -192,19 +192,19 @@ class CommandLine(Crowd):
         self.assertEqual((run.returncode, run.stdout), (2, ""))
         self.assertIn("03-select: build it with", run.stderr)
 
-    def test_says_that_there_is_no_server_at_all(self) -> None:
+    def test_reports_an_empty_build_folder(self) -> None:
         run = self.crowd()
         self.assertEqual((run.returncode, run.stdout), (2, ""))
         self.assertIn("there is no server in", run.stderr)
 
-    def test_says_which_chapters_there_are(self) -> None:
+    def test_lists_the_chapters(self) -> None:
         run = self.crowd("42")
         self.assertEqual((run.returncode, run.stdout), (2, ""))
         self.assertIn("no chapter 42; there are: 01 02 03", run.stderr)
 
 
 class Clock(Crowd):
-    """Chapter 07's program is no server: it is only run."""
+    """Chapter 07's program is not a server: it is only run."""
 
     def test_closes_the_tour(self) -> None:
         self.server("")
@@ -222,7 +222,7 @@ class Clock(Crowd):
 class Interrupted(Crowd):
     def test_ends_quietly_and_leaves_no_server_behind(self) -> None:
         pid_file = self.build / "pid"
-        # Written under another name first: who sees the file sees all of it.
+        # Written under another name first, so the file is complete as soon as it exists.
         self.server(
             f"open({str(pid_file)!r} + '.new', 'w').write(str(os.getpid()))\n"
             f"os.rename({str(pid_file)!r} + '.new', {str(pid_file)!r})\n"

@@ -1,4 +1,4 @@
-"""What a person sees: the table of the tour, and the timeline of one server. 80 columns."""
+"""Prints the table of the tour and the timeline of one server, 80 columns wide."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from clients import BLOCK_SIZE, Client, Leaver, Silent, Talker
 
-# What is bad enough to be marked. Far from what good servers show, also on a busy machine.
+# What is bad enough to be marked: far from what good servers show, even on a busy machine.
 SLOW_REPLY = 0.25  # seconds
 BUSY = 0.15  # of a core
-LATE_CROWD = 0.02  # seconds: the crowd itself was held up, so reply times mean less
+LATE_CROWD = 0.02  # seconds: the crowd itself was delayed, so reply times mean less
 
 WIDTH = 80
 CELL = 0.05  # seconds in one column of the timeline, the same for every server
@@ -29,7 +29,7 @@ class Style:
     @staticmethod
     def of(stream) -> Style:
         colour = stream.isatty() and "NO_COLOR" not in os.environ
-        # Python reads the C locale as UTF-8; who asked for C by name wants plain characters.
+        # Python treats the C locale as UTF-8; but LC_ALL=C asks for plain characters.
         names = (os.environ.get(name) for name in ("LC_ALL", "LC_CTYPE", "LANG"))
         plain = next(filter(None, names), "") in ("C", "POSIX")
         try:
@@ -55,7 +55,7 @@ class Style:
 
 
 def duration(seconds: float) -> str:
-    """'0.12 ms', '3.4 ms', '951 ms', '2.10 s': three figures at most."""
+    """Returns '0.12 ms', '3.4 ms', '951 ms' or '2.10 s': three digits at most."""
     ms = seconds * 1000
     if ms < 0.995:
         return f"{ms:.2f} ms"
@@ -65,7 +65,7 @@ def duration(seconds: float) -> str:
 
 
 def cpu(result) -> str:
-    """'1.38 s  99%'"""
+    """Returns a text like '1.38 s  99%'."""
     return f"{result.cost.cpu:.2f} s {100 * result.share_of_core:3.0f}%"
 
 
@@ -74,7 +74,7 @@ def megabytes(count: int) -> str:
 
 
 def mark(style: Style, text: str, bad: bool) -> str:
-    """The text and room for a mark, which stands there also where there are no colours."""
+    """Returns the text with a mark or a space behind it; the mark does not depend on colours."""
     return style.bad(text + "!") if bad else text + " "
 
 
@@ -109,7 +109,7 @@ def row_begin(server: str, how: str) -> str:
 
 
 def row_end(style: Style, result) -> str:
-    """The figures, or in words why there are none."""
+    """Returns the figures, or the reason why there are none."""
     if result.failure:
         room = WIDTH - 1 - NAME - HOW
         lines = textwrap.wrap(result.failure, room)
@@ -121,7 +121,7 @@ def row_end(style: Style, result) -> str:
 
 
 def closing(style: Style, results: list) -> str:
-    """What to look at, as far as it was seen, and what to type next."""
+    """Returns what is worth noticing in these results, and the command to type next."""
     good = [result for result in results if not result.failure]
     marked = [result for result in good if result.worst > SLOW_REPLY or is_busy(result)]
     lines = [f"{style.bad('!')} {result.server}: {meaning(result)}" for result in marked]
@@ -136,7 +136,7 @@ def is_busy(result) -> bool:
 
 
 def meaning(result) -> str:
-    """The figures in a few words."""
+    """Returns the meaning of the figures in a few words."""
     share = f"{result.cost.cpu:.2f} s of CPU in {result.elapsed:.2f} s"
     if all_wait_for_silent(result):
         return "no client is answered until the silent one leaves."
@@ -154,7 +154,7 @@ def all_wait_for_silent(result) -> bool:
 
 
 def late_crowd(results: list) -> list[str]:
-    """A warning where the crowd itself was held up."""
+    """Returns a warning if the crowd itself was delayed."""
     worst = max((result.late for result in results), default=0.0)
     if worst < LATE_CROWD:
         return []
@@ -167,7 +167,7 @@ def late_crowd(results: list) -> list[str]:
 
 @dataclass(frozen=True)
 class Glyphs:
-    """How one column of the timeline looks."""
+    """The characters of the timeline, one for each column."""
 
     at_once: str
     late: str
@@ -192,7 +192,7 @@ def timeline_header() -> str:
 
 
 def timeline(style: Style, result, how: str) -> str:
-    """The picture of one visit, and its figures or what went wrong."""
+    """Returns the picture of one visit, with its figures or with what went wrong."""
     lines = ["", f"{style.paint(result.server, '1')}: {how}", ""]
     if result.clients:
         lines += [axis(), *(client_row(style, result, client) for client in result.clients)]
@@ -205,7 +205,7 @@ def timeline(style: Style, result, how: str) -> str:
 
 
 def axis() -> str:
-    """Seconds, each number over the column at which it begins."""
+    """Returns the seconds, each number above the column at which it begins."""
     numbers = [" "] * (CELLS + 3)
     for half in range(7):
         text = f"{half / 2:g}" if half % 2 else f"{half // 2} s"
@@ -230,7 +230,7 @@ def worst_reply(client: Client) -> str:
 
 
 def cell(style: Style, glyphs: Glyphs, client: Client, begin: float) -> str:
-    """What the client saw in these 50 ms; the worse of two things where both happened."""
+    """Returns what happened to the client in these 50 ms; of several things, the worst."""
     end = begin + CELL
     if client.came is None or client.came >= end or not is_there(client, begin):
         return " "
@@ -246,7 +246,7 @@ def cell(style: Style, glyphs: Glyphs, client: Client, begin: float) -> str:
 
 
 def is_there(client: Client, moment: float) -> bool:
-    """Has it not left by then? (One that the server never let go is there to the end.)"""
+    """Returns true if the client has not left by then, or has never left."""
     return client.left is None or client.left >= moment
 
 
@@ -260,7 +260,7 @@ def legend(style: Style) -> str:
 
 
 def figures(style: Style, result) -> list[str]:
-    """One line of figures, and what they say."""
+    """Returns a line of figures, and a sentence that says what they mean."""
     line = (
         f"median {duration(result.median).strip()}, worst {duration(result.worst).strip()}, "
         f"CPU {result.cost.cpu:.2f} s, sleeps {result.cost.sleeps:,}, "

@@ -1,4 +1,4 @@
-"""A server as a process: started, listened to, ended whatever happens, and then accounted for."""
+"""Runs a server as a process: starts it, reads its output, always ends it, and reports its cost."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from clients import Loop
 
 
 class ServerFailed(Exception):
-    """The server did not do what it must; the text says what, for its row."""
+    """The server did something wrong; the text says what, for its row."""
 
 
 class Hung(ServerFailed):
-    """Time is over, and it still has not done it."""
+    """The server was not done by the deadline."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What the operating system accounted to the server process, all its threads included."""
+    """What the operating system charged to the server process with all its threads."""
 
     cpu: float  # seconds, user and system
-    sleeps: int  # voluntary context switches: how often a thread gave the processor up to wait
+    sleeps: int  # voluntary context switches: how often a thread gave up the CPU to wait
 
 
 def raise_descriptor_limit() -> int:
-    """Takes all the descriptors that may be had without asking, and returns how many."""
+    """Raises the soft limit on descriptors to the hard limit, and returns it."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard
 
 
 class Server:
-    """A running server program. A context manager: when it is left, the process is gone."""
+    """A running server program. A context manager: at its end, the process is gone."""
 
     TIME_TO_END = 2.0  # seconds after SIGTERM
 
@@ -48,7 +48,7 @@ class Server:
         """Starts `program --port 0`. Raises ServerFailed."""
         self._loop = loop
         self._output = b""
-        self._complaints = tempfile.TemporaryFile()  # stderr: a pipe that nobody reads could fill
+        self._complaints = tempfile.TemporaryFile()  # stderr; an unread pipe could fill up
         self._ended: tuple[int, Cost] | None = None
         try:
             self._process = subprocess.Popen(
@@ -56,7 +56,7 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=self._complaints,
-                start_new_session=True,  # so that whatever it starts can be ended with it
+                start_new_session=True,  # so that its children can be killed with it
             )
         except OSError as error:
             self._complaints.close()
@@ -67,7 +67,7 @@ class Server:
         return self
 
     def __exit__(self, *_) -> None:
-        """Kills what is still there: nothing outlives the crowd."""
+        """Kills what is still running: nothing outlives the crowd."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         if self._ended is None:
@@ -77,7 +77,7 @@ class Server:
         self._complaints.close()
 
     def address(self, deadline: float) -> tuple[str, int]:
-        """Waits for its first line, which says where it listens. Raises ServerFailed, Hung."""
+        """Waits for the first line of output, with the address. Raises ServerFailed, Hung."""
         self._loop.run_while(
             lambda: b"\n" not in self._output
             and not self.has_ended()
@@ -96,13 +96,13 @@ class Server:
         return "127.0.0.1", int(match[1])
 
     def has_ended(self) -> bool:
-        """Has it ended, by itself?"""
+        """Returns true if the server has ended by itself."""
         if self._ended is None:
             self._reap(os.WNOHANG)
         return self._ended is not None
 
     def how_it_ended(self) -> str:
-        """'DIED: killed by SIGSEGV', 'exited with status 1: its first line on stderr'"""
+        """Returns 'DIED: killed by SIGSEGV' or 'exited with status 1: its first line on stderr'."""
         status, _ = self._ended
         how = f"exited with status {status}"
         if status < 0:
@@ -111,7 +111,7 @@ class Server:
         return f"{how}: {complaint}" if complaint else how
 
     def stop(self) -> Cost:
-        """Asks it to end (SIGTERM), and returns what it cost. Raises ServerFailed."""
+        """Ends the server with SIGTERM and returns what it cost. Raises ServerFailed."""
         if self.has_ended():
             raise ServerFailed(self.how_it_ended())
         os.kill(self._process.pid, signal.SIGTERM)
@@ -128,7 +128,7 @@ class Server:
         data = os.read(self._process.stdout.fileno(), 4096)
         if len(self._output) < 4096:
             self._output += data
-        if not data:  # closed: it may have ended, or may just say no more
+        if not data:  # closed: the server may have ended, or only closed its output
             self._loop.watch(self._process.stdout, 0, self._read_output)
 
     def _reap(self, options: int) -> None:
@@ -139,7 +139,7 @@ class Server:
             self._ended = (self._process.returncode, cost)
 
     def _first_complaint(self) -> str:
-        """The first line on stderr that says something: sanitizers begin with a ruler."""
+        """Returns the first line on stderr that has letters: sanitizers begin with a ruler."""
         self._complaints.seek(0)
         for line in self._complaints.read(65536).decode(errors="replace").splitlines():
             if re.search("[A-Za-z]", line):

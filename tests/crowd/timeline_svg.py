@@ -6,7 +6,7 @@
 TRACE is what `make run-01 TRACE=file` has written; with SERVER, only that one is drawn.
 
 One panel for each server, one row for each client: when it was connected, when it was answered at
-once, and when it had to wait. Light or dark, as the reader's system asks for.
+once, and when it had to wait. Light or dark, following the reader's system.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Visit:
         return "answers every client and sleeps in between"
 
     def sleeps(self) -> int:
-        """How often the server went to sleep; -1 where the trace does not say."""
+        """How often the server went to sleep; -1 if the trace does not say."""
         found = re.search(r"([\d,]+) sleeps?\b", self.labels)
         return int(found[1].replace(",", "")) if found else -1
 

@@ -1,4 +1,4 @@
-"""The timeline as a file in the Trace Event Format, which Perfetto and chrome://tracing open."""
+"""Writes the timeline in the Trace Event Format, for Perfetto and chrome://tracing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from clients import Client
 
 
 def write(path: str, results: list) -> None:
-    """Writes one process for each server, in it one thread for each client."""
+    """Writes one process for each server, with one thread for each client."""
     events = []
     for pid, result in enumerate(results, 1):
         events.append(named("process_name", result.server, pid, 0))
@@ -28,7 +28,7 @@ def named(what: str, name: str, pid: int, tid: int) -> dict:
 
 
 def client_events(client: Client, zero: float, pid: int, tid: int) -> list[dict]:
-    """The visit as a slice, and in it a slice for each stretch of waiting for an answer."""
+    """Returns a slice for the visit, and in it one for each stretch of waiting for a reply."""
     if client.came is None:
         return []
 
@@ -44,12 +44,12 @@ def client_events(client: Client, zero: float, pid: int, tid: int) -> list[dict]
 
 
 def waits(client: Client) -> list[tuple[float, float, int]]:
-    """When at least one answer was owed: begin, end, how many requests.
+    """Returns the times when a reply was pending: begin, end, number of requests.
 
-    Requests overlap where a server stalls, and slices of one thread must not: they are merged.
+    Requests overlap when a server stalls, but slices of one thread must not, so they are merged.
     """
     merged: list[tuple[float, float, int]] = []
-    for request in client.requests:  # in the order in which they were asked
+    for request in client.requests:  # in the order in which they were sent
         end = request.answered or client.left
         if merged and request.asked <= merged[-1][1]:
             begin, last, count = merged.pop()

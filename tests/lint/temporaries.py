@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """Looks for temporaries that g++ 12 destroys twice: temporaries.py [FILE...]
 
-Inside a co_await expression g++ 12 makes two objects of one: of an aggregate that is awaited
-(`co_await Aggregate{...}`), of an argument in braces (`co_await f({...})`, `co_await f(A{...})`),
-and of a lambda with captures that is an argument. Each is destroyed twice, so whatever it owns is
-freed twice. The cure: name it first. This is no compiler: it takes every pair of braces that does
-not belong to a function's body for a temporary, whether or not it would do harm.
+Inside a co_await expression g++ 12 destroys some temporaries twice: an aggregate that is awaited
+(`co_await Aggregate{...}`), an argument in braces (`co_await f({...})`, `co_await f(A{...})`), and
+a lambda with captures as an argument. Whatever such an object owns is freed twice. The cure: give it
+a name first. This is not a compiler: it takes every pair of braces that is not a function's body for
+a temporary, whether or not it would do harm.
 
-Without FILE: all sources of the course. Exit status 1 if there is one.
+Without FILE: all sources of the course. Exit status 1 if it finds one.
 """
 
 import pathlib
@@ -16,7 +16,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
-# What does not count: comments, texts, characters.
+# Ignored: comments, strings, characters.
 SILENT = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|(?<![0-9a-fA-F])\'(?:\\.|[^\'\\\n])+\'',
                     re.DOTALL)
 LAMBDA = re.compile(r"\[([^\[\]]*)\]\s*(?:<[^{;]*?>)?\s*(?:\(|\{|mutable)")
@@ -27,7 +27,7 @@ def blank(match):
 
 
 def expressions(text):
-    """(offset, expression) for each co_await, to the end of its statement or enclosing bracket."""
+    """Yields (offset, expression) for each co_await, to the end of its statement or bracket."""
     for found in re.finditer(r"(?<!operator )\bco_await\b", text):
         depth = 0
         for end in range(found.end(), len(text)):
@@ -42,7 +42,7 @@ def expressions(text):
 
 
 def without_bodies(expression):
-    """Blanks the bodies of lambdas: what stands there is looked at by itself."""
+    """Blanks the bodies of lambdas: the co_awaits inside them are checked separately."""
     pieces, at = [], 0
     for found in LAMBDA.finditer(expression):
         if found.start() < at:
@@ -62,7 +62,7 @@ def without_bodies(expression):
 
 
 def complaints(text):
-    """(line, what is wrong) for each suspicious co_await."""
+    """Yields (line, what is wrong) for each suspicious co_await."""
     text = SILENT.sub(blank, text)
     for start, expression in expressions(text):
         line = text.count("\n", 0, start) + 1

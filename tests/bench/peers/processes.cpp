@@ -5,7 +5,7 @@
 
 int main() {
     const int listener = bare::listen_and_say_where();
-    std::signal(SIGCHLD, SIG_IGN);  // nobody asks how they ended
+    std::signal(SIGCHLD, SIG_IGN);  // the kernel reaps the children
     while (true) {
         const int client = ::accept(listener, nullptr, nullptr);
         if (::fork() == 0) {
