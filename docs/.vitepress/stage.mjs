@@ -30,7 +30,8 @@ function construct(file, text) {
 
 /** The page that "Begin" leads to: what you need, the first commands, how to read on. */
 function startPage() {
-  return `# How to use this course\n\n${sections.filter((section) => !isMap(section)).join('')}`
+  const text = sections.filter((section) => !isMap(section)).join('')
+  return `# How to use this course\n\n${text.replace('the table above', 'the table on the first page')}`
 }
 
 function firstPage() {
