@@ -105,8 +105,8 @@ def sandbox(folder):
     (root / "tests/exercises/points.txt").write_text("01.1 10\n01.2 5\n")
     (root / "docs").mkdir()
     (root / "docs/01-small.md").write_text(
-        "# Small\n\n<details><summary>Try it first: exercise 01.1. Then open this</summary>\n\n"
-        "```cpp\nconst int doubled_number = n + n;\n```\n</details>\n\nMore.\n")
+        "# Small\n\n<details><summary>Try exercise 01.1 first, then open this</summary>\n\n"
+        "```cpp\nconst int doubled_number = n + n;\n```\n\n</details>\n\nMore.\n")
     shutil.copytree(ROOT / "common", root / "common")
     return root
 

@@ -103,8 +103,8 @@ def answer_lines(course, first):
 
 YOURS = "*This code is yours to write: see the exercises below.*"
 # A fold with nothing else in it.
-EMPTY_FOLD = re.compile(r"<details><summary>Try it first[^\n]*</summary>\n\n"
-                        rf"({re.escape(YOURS)}\n)(?:\n{re.escape(YOURS)}\n)*</details>\n")
+EMPTY_FOLD = re.compile(r"<details><summary>[^\n]*</summary>\n+"
+                        rf"({re.escape(YOURS)}\n)\n*(?:{re.escape(YOURS)}\n+)*</details>\n")
 
 
 def without_answers(text, secret, holes):
