@@ -333,7 +333,7 @@ TEST_SUITE("limits") {
         expect_room_again(process);
     }
 
-    TEST_CASE("no descriptor left, not even to refuse with") {
+    TEST_CASE("no descriptor left to refuse a client with") {
         const ServerProcess process;
         Peer first(process.port());
         first.echo("x");
@@ -424,7 +424,7 @@ TEST_SUITE("failing system calls") {
                                 : "read:short/2,recv:short/2,write:short/1,send:short/1");
     }
 
-    TEST_CASE("EAGAIN although the descriptor seemed ready") {
+    TEST_CASE("EAGAIN although the socket seemed ready") {
         if (server().blocks) return skip("its sockets are blocking: EAGAIN cannot occur");
         // An edge-triggered server waits for the next edge after EAGAIN, so one has to follow.
         expect_echo_despite(server().edge_triggered
