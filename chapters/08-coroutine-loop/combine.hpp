@@ -53,7 +53,7 @@ public:
                 return {};
             }
             [[nodiscard]] auto final_suspend() const noexcept {
-                return TellGroup();
+                return FinalAwaiter();
             }
             void return_value(bool ended_well) noexcept {
                 failed = !ended_well;
@@ -76,11 +76,11 @@ public:
         }
 
     private:
-        struct TellGroup {
+        struct FinalAwaiter {
             [[nodiscard]] bool await_ready() const noexcept { return false; }
             std::coroutine_handle<> await_suspend(
                 std::coroutine_handle<promise_type> member) const noexcept {
-                return member.promise().group->one_ended(
+                return member.promise().group->on_member_done(
                     member.promise().failed);
             }
             void await_resume() const noexcept {}
@@ -112,7 +112,7 @@ public:
 
 private:
     /// Returns whom to resume.
-    std::coroutine_handle<> one_ended(bool failed) noexcept {
+    std::coroutine_handle<> on_member_done(bool failed) noexcept {
         missing_ = failed ? 0 : missing_ - 1;
         if (missing_ > 0 || !waiting_) return std::noop_coroutine();
         return waiting_;
@@ -204,9 +204,10 @@ Task<std::variant<detail::Value<T>...>> when_any(Task<T>... tasks) {
     co_return detail::winner<std::variant<detail::Value<T>...>>(outcomes);
 }
 
-/// A task that does nothing for `delay`: sleep_for() for those who want a Task.
+/// A task that does nothing for `delay`: async_sleep() for those who want a
+/// Task.
 inline Task<> pass(EventLoop& loop, Duration delay) {
-    co_await loop.sleep_for(delay);
+    co_await loop.async_sleep(delay);
 }
 
 /// `co_await with_timeout(loop, task, limit)` is the task's result, if it ends

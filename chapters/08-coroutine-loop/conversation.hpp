@@ -33,7 +33,7 @@ public:
             if (count == 0) co_return;
             if (options_.reply_delay.count() > 0) {
                 reply_due_ = loop_.now() + options_.reply_delay;
-                co_await loop_.sleep_for(options_.reply_delay);
+                co_await loop_.async_sleep(options_.reply_delay);
             }
             co_await client_.write_all(std::span(buffer).first(count));
         }
@@ -47,7 +47,7 @@ public:
                 std::max(client_.last_activity(), reply_due_);
             const Duration rest = last + options_.idle_timeout - loop_.now();
             if (rest.count() <= 0) co_return;
-            co_await loop_.sleep_for(rest);
+            co_await loop_.async_sleep(rest);
         }
     }
 

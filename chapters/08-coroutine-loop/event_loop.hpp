@@ -10,239 +10,161 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
-#include <functional>
 #include <stdexcept>
 #include <string>
 #include <utility>
 
 #include "chapters/04-epoll/epoll.hpp"
 #include "chapters/05-callback-loop/clock.hpp"
-#include "chapters/07-simulated-clock/frame_pool.hpp"
-#include "chapters/07-simulated-clock/task.hpp"
 #include "chapters/07-simulated-clock/task_errors.hpp"
-#include "chapters/07-simulated-clock/wait_list.hpp"
+#include "chapters/08-coroutine-loop/operation.hpp"
 #include "chapters/08-coroutine-loop/sleep_queue.hpp"
+#include "chapters/08-coroutine-loop/spawn.hpp"
 
 namespace coroutines {
 
 using callbacks::Clock;
 using callbacks::Duration;
 using simulated::Deadlock;
-using simulated::Task;
-using simulated::Waiter;
-using simulated::WaitList;
 
-/// What the kernel's events are for: the tag of a descriptor on epoll's list.
-class EventSource {
-public:
-    virtual ~EventSource() = default;
-
-    /// `events` (EPOLLIN...) happened. Nobody is resumed by this, only made
-    /// ready.
-    virtual void happened(std::uint32_t events) noexcept = 0;
-};
-
-/// Something that a coroutine waits for, and that is tried again when its
-/// descriptor is ready.
-class Operation : public Waiter {
-public:
-    virtual ~Operation() = default;
-
-    /// Tries it, without waiting. False: not yet (EAGAIN).
-    virtual bool attempt() noexcept = 0;
-
-    /// Tried in vain: waits for the descriptor to be ready.
-    virtual void wait_for_readiness() noexcept = 0;
-};
-
-/// Runs tasks on one thread. Each turn wakes the sleepers whose time has come,
-/// asks the kernel who is ready, and then resumes them, once each.
+/// Runs tasks on one thread. Each turn schedules the sleeping tasks that are
+/// due and the tasks whose descriptors are ready, and then resumes each
+/// scheduled task once.
 ///
-/// Whatever waits, waits in an object inside its own coroutine's frame: an
-/// awaiter. Destroying the coroutine destroys the awaiter, which takes itself
-/// out of the queue it stands in: that is all there is to cancellation. The
-/// loop must outlive everything that waits in it.
+/// A suspended coroutine waits in an awaiter, an object in its own frame.
+/// Destroying the coroutine destroys the awaiter, which unlinks itself from the
+/// queue it is in: that is cancellation. The loop must outlive everything that
+/// waits in it.
 class EventLoop {
 public:
-    /// What to do with an exception that left a spawned task. Must not throw.
-    using ErrorHandler =
-        std::function<void(const std::string& task, std::exception_ptr error)>;
+    using ErrorHandler = SpawnedTasks::ErrorHandler;
 
-    /// `clock` is not owned.
+    /// `clock` is not owned. `on_error` gets the exceptions that end spawned
+    /// tasks.
     explicit EventLoop(Clock& clock = callbacks::steady_clock(),
                        ErrorHandler on_error = simulated::print_error)
-        : clock_(clock), on_error_(std::move(on_error)) {}
+        : clock_(clock), tasks_(std::move(on_error)) {}
 
     EventLoop(const EventLoop&) = delete;
     EventLoop& operator=(const EventLoop&) = delete;
 
-    /// Destroys the spawned tasks that are not finished, wherever they wait.
-    /// Not from inside one of them: that ends the program, with a line on
-    /// stderr.
+    /// Destroys the spawned tasks that have not finished, wherever they are
+    /// suspended. A task must not destroy the loop that runs it: that ends the
+    /// program with a line on stderr.
     ~EventLoop() {
-        if (running_) give_up("a task destroys the event loop that runs it");
-        // What a task owns may cancel another one while it is destroyed.
-        while (!cancelled_.empty() || !tasks_.empty()) {
-            destroy_all(cancelled_);
-            destroy_all(tasks_);
-        }
+        if (running_) fatal("a task destroys the event loop that runs it");
+        tasks_.destroy_all();
     }
 
-    class Spawned;
+    /// Takes over `task`, which starts in the next turn. No other task awaits
+    /// it, so an exception that leaves it goes to the error handler, with
+    /// `name`, and ends only this task.
+    TaskHandle spawn(std::string name, Task<> task) {
+        return tasks_.add(std::move(name), std::move(task), ready_tasks_);
+    }
 
-    /// Takes over `task`, which starts in the next turn. Nobody awaits it: an
-    /// exception that leaves it is reported, with `name`, and ends only this
-    /// task.
-    Spawned spawn(std::string name, Task<> task);
-
-    /// Turns until every spawned task is finished, or until stop(). Throws
-    /// Deadlock when some are left that nothing can wake, and std::logic_error
-    /// when a task of this loop calls it.
+    /// Runs turns until every spawned task has finished, or until stop().
+    /// Throws Deadlock when the remaining tasks can never be resumed, and
+    /// std::logic_error when a task of this loop calls it.
     void run() {
         if (running_)
             throw std::logic_error("a task runs the event loop that runs it");
-        const Flag running(running_);
+        const ScopedFlag running(running_);
         stopped_ = false;
         while (!stopped_) {
-            destroy_all(cancelled_);
+            tasks_.destroy_cancelled();
             if (tasks_.empty()) return;
             turn();
         }
     }
 
-    /// run() returns when the task that runs now suspends. What was not
-    /// finished stays as it is: the next run() goes on with it, the destructor
-    /// destroys it.
+    /// Makes run() return when the running task suspends. The other tasks stay
+    /// as they are: the next run() continues them, the destructor destroys
+    /// them.
     void stop() { stopped_ = true; }
 
     [[nodiscard]] TimePoint now() const { return clock_.now(); }
 
-    /// `co_await loop.sleep_for(delay)` goes on when `delay` has passed, never
-    /// earlier. Zero (or less) lets all others that are ready go first.
+    /// `co_await loop.async_sleep(delay)` resumes when `delay` has passed,
+    /// never earlier. With zero or less it lets all other ready tasks run
+    /// first.
     class Sleep;
-    Sleep sleep_for(Duration delay);
+    Sleep async_sleep(Duration delay);
 
+    /// `co_await loop.until_readable(fd)` resumes when a read from `fd` would
+    /// not block: there is data, the end of input, or an error. It registers
+    /// `fd` for this one wait, which suits rare events (a listener, a signal);
+    /// a Socket is registered once for all its reads and writes. `fd` must stay
+    /// open meanwhile. Throws std::system_error (EEXIST: a task already waits
+    /// for `fd`; EPERM: `fd` is a disk file).
     class Readiness;
+    Readiness until_readable(int fd);
 
-    /// `co_await loop.readable(fd)` goes on when a read from `fd` would not
-    /// wait: there is data, the end of input, or an error. Registers `fd` for
-    /// this one time, so it suits what happens seldom (a listener, a signal); a
-    /// Socket is registered once for all its reads and writes. `fd` must stay
-    /// open until then. Throws std::system_error (EEXIST: somebody waits for
-    /// `fd` already; EPERM: a disk file).
-    Readiness readable(int fd);
+    /// The same for writing: there is room in the buffer, or an error.
+    Readiness until_writable(int fd);
 
-    /// The same for writing: there is room, or an error.
-    Readiness writable(int fd);
+    /// The number of tasks that wait for a descriptor, and of those that sleep.
+    [[nodiscard]] int waiting() const { return waiting_; }
+    [[nodiscard]] std::size_t sleeping() const {
+        return sleeping_tasks_.size();
+    }
 
     // --- For awaiters ---
 
-    /// `waiter`, which stands in no queue, is resumed in this turn or the next.
-    void schedule(Waiter& waiter) noexcept { ready_.push_back(waiter); }
+    /// Resumes `waiter`, which must not be in any queue, in this turn or the
+    /// next.
+    void schedule(Waiter& waiter) noexcept { ready_tasks_.push_back(waiter); }
 
-    /// `operation` is tried in the next turn, when others have had theirs.
-    void try_later(Operation& operation) noexcept {
-        later_.push_back(operation);
+    /// Returns true while the running coroutine still has budget to continue
+    /// without suspending. Each operation that could complete at once asks
+    /// first. The budget keeps a task whose descriptor is always ready (a
+    /// client that never stops sending) from starving the others.
+    bool has_budget() noexcept { return budget_-- > 0; }
+
+    /// Attempts `operation` in the next turn, after the other ready tasks.
+    void defer(Operation& operation) noexcept {
+        deferred_.push_back(operation);
     }
 
-    /// May the running coroutine go on without waiting? Asked before each
-    /// operation that would not have to. After a number of yeses it is no:
-    /// somebody whose descriptor is always ready (a client that sends without
-    /// end) would otherwise never let go of the thread.
-    bool may_go_on() noexcept { return budget_-- > 0; }
+    /// Count the tasks that wait for a descriptor. While there are any, an
+    /// event can still come, so the loop is not deadlocked.
+    void add_waiting() noexcept { ++waiting_; }
+    void remove_waiting() noexcept { --waiting_; }
 
     epolling::Epoll& epoll() { return epoll_; }
 
-    /// Counts those who wait for a descriptor: there are events to come as long
-    /// as there are some.
-    void watch(int change) noexcept { watching_ += change; }
-
-    // --- For looking on ---
-
-    /// How many coroutines wait for a descriptor, and how many for a time.
-    [[nodiscard]] int watching() const { return watching_; }
-    [[nodiscard]] std::size_t sleeping() const { return sleepers_.size(); }
-
 private:
-    /// The coroutine around each spawned task. It stands in tasks_, and at its
-    /// end it frees its own frame (final_suspend does not suspend).
-    struct Root {
-        struct promise_type : Waiter, simulated::PooledFrame {
-            promise_type(EventLoop& owner, std::string& task_name,
-                         Task<>& /*task*/)
-                : loop(owner), name(std::move(task_name)) {
-                coroutine =
-                    std::coroutine_handle<promise_type>::from_promise(*this);
-                start.coroutine = coroutine;
-            }
-            ~promise_type();
-            promise_type(const promise_type&) = delete;
-            promise_type& operator=(const promise_type&) = delete;
-
-            Root get_return_object() { return {*this}; }
-            [[nodiscard]] std::suspend_always initial_suspend() const noexcept {
-                return {};
-            }
-            [[nodiscard]] std::suspend_never final_suspend() const noexcept {
-                return {};
-            }
-            void return_void() const noexcept {}
-            void unhandled_exception() const noexcept {
-                loop.on_error_(name, std::current_exception());
-            }
-
-            EventLoop& loop;
-            std::string name;
-            // Its place in ready_ until it starts
-            Waiter start;
-            Spawned* handle = nullptr;
-        };
-
-        promise_type& promise;
-    };
-
-    static Root own(EventLoop& /*loop*/, std::string /*name*/, Task<> task) {
-        co_await std::move(task);
-    }
-
-    /// Set for as long as it lives.
-    class Flag {
-    public:
-        explicit Flag(bool& flag) : flag_(flag) { flag_ = true; }
-        Flag(const Flag&) = delete;
-        Flag& operator=(const Flag&) = delete;
-        ~Flag() { flag_ = false; }
-
-    private:
-        bool& flag_;
-    };
-
     void turn() {
         wake_sleepers();
-        ask_kernel();
+        poll_io();
         resume_ready();
     }
 
     void wake_sleepers() {
-        if (sleepers_.empty()) return;
+        if (sleeping_tasks_.empty()) return;
         const TimePoint time = now();
-        while (!sleepers_.empty() && sleepers_.next_deadline() <= time) {
-            ready_.push_back(sleepers_.pop());
+        while (!sleeping_tasks_.empty() &&
+               sleeping_tasks_.next_deadline() <= time) {
+            ready_tasks_.push_back(sleeping_tasks_.pop());
         }
     }
 
-    /// The only place where the loop sleeps. The whole batch of events is
-    /// turned into ready coroutines before anybody is resumed: whoever is
-    /// resumed may destroy what an event names.
-    void ask_kernel() {
+    /// The only place where the loop blocks. It schedules tasks for the whole
+    /// batch of events before any task is resumed, because a resumed task may
+    /// destroy the object that another event's tag points to.
+    void poll_io() {
         const TimePoint next = next_deadline();
         const auto events = epoll_.wait(clock_.poll_timeout(next));
         if (events.empty()) clock_.advance_to(next);
         for (const epoll_event& event : events) {
-            static_cast<EventSource*>(event.data.ptr)->happened(event.events);
+            static_cast<EventSource*>(event.data.ptr)->on_events(event.events);
         }
-        while (!later_.empty()) {
-            auto& operation = static_cast<Operation&>(later_.pop_front());
+        attempt_deferred();
+    }
+
+    void attempt_deferred() {
+        while (!deferred_.empty()) {
+            auto& operation = static_cast<Operation&>(deferred_.pop_front());
             if (operation.attempt()) {
                 schedule(operation);
             } else {
@@ -251,119 +173,67 @@ private:
         }
     }
 
+    /// Until when poll_io() may block.
     [[nodiscard]] TimePoint next_deadline() const {
-        if (!ready_.empty() || !later_.empty()) return callbacks::no_wait;
-        if (!sleepers_.empty()) return sleepers_.next_deadline();
-        if (watching_ == 0)
-            throw Deadlock(
-                "deadlock: nothing can wake " +
-                simulated::pending_task_names<Root::promise_type>(tasks_));
+        if (!ready_tasks_.empty() || !deferred_.empty())
+            return callbacks::no_wait;
+        if (!sleeping_tasks_.empty()) return sleeping_tasks_.next_deadline();
+        if (waiting_ == 0)
+            throw Deadlock("deadlock: nothing can wake " + tasks_.names());
         return callbacks::no_deadline;
     }
 
-    /// Those who are ready now, not those who become ready meanwhile: they have
-    /// their turn after the kernel has been asked again.
+    /// Resumes the tasks that are ready now. Tasks that become ready meanwhile
+    /// run in the next turn, after epoll has been polled again.
     void resume_ready() {
         Waiter end;
-        ready_.push_back(end);
-        while (&ready_.front() != &end && !stopped_) {
-            budget_ = operations_in_a_row;
-            ready_.pop_front().coroutine.resume();
+        ready_tasks_.push_back(end);
+        while (&ready_tasks_.front() != &end && !stopped_) {
+            budget_ = io_budget;
+            ready_tasks_.pop_front().coroutine.resume();
         }
     }
 
-    static void destroy_all(WaitList& tasks) {
-        while (!tasks.empty()) tasks.front().coroutine.destroy();
-    }
+    /// Sets a flag for the scope in which it lives.
+    class ScopedFlag {
+    public:
+        explicit ScopedFlag(bool& flag) : flag_(flag) { flag_ = true; }
+        ScopedFlag(const ScopedFlag&) = delete;
+        ScopedFlag& operator=(const ScopedFlag&) = delete;
+        ~ScopedFlag() { flag_ = false; }
 
-    [[noreturn]] static void give_up(const char* why) {
+    private:
+        bool& flag_;
+    };
+
+    [[noreturn]] static void fatal(const char* why) {
         std::fprintf(stderr, "coroutines::EventLoop: %s\n", why);
         std::abort();
     }
 
-    static constexpr int operations_in_a_row = 32;
+    // Operations that a task may complete in a row without suspending
+    static constexpr int io_budget = 32;
 
     Clock& clock_;
-    ErrorHandler on_error_;
     epolling::Epoll epoll_;
-    SleepQueue sleepers_;
-    // To be resumed
-    WaitList ready_;
-    // Operations to be tried again in the next turn
-    WaitList later_;
-    // Spawned, not finished, not cancelled
-    WaitList tasks_;
-    // Spawned, to be destroyed in the next turn
-    WaitList cancelled_;
-    int watching_ = 0;
+    SleepQueue sleeping_tasks_;
+    WaitList ready_tasks_;
+    WaitList deferred_;
+    SpawnedTasks tasks_;
+    int waiting_ = 0;
     int budget_ = 0;
     bool running_ = false;
     bool stopped_ = false;
 };
 
-/// What spawn() returns: a name for the task, which may be finished long since.
-/// Not its owner: to destroy this changes nothing.
-class EventLoop::Spawned {
-public:
-    explicit Spawned(Root::promise_type& root) : root_(&root) {
-        root.handle = this;
-    }
-
-    Spawned(Spawned&& other) noexcept
-        : root_(std::exchange(other.root_, nullptr)) {
-        if (root_ != nullptr) root_->handle = this;
-    }
-    Spawned& operator=(Spawned&& other) noexcept {
-        if (this == &other) return *this;
-        forget();
-        root_ = std::exchange(other.root_, nullptr);
-        if (root_ != nullptr) root_->handle = this;
-        return *this;
-    }
-    ~Spawned() { forget(); }
-
-    /// Has it come to its end, or been destroyed?
-    [[nodiscard]] bool done() const { return root_ == nullptr; }
-
-    /// The task is destroyed in the next turn, wherever it waits then. Not at
-    /// once, so that a task can do this to itself. Does nothing for a task that
-    /// is done.
-    void cancel() noexcept {
-        if (root_ == nullptr) return;
-        root_->unlink();
-        root_->loop.cancelled_.push_back(*root_);
-    }
-
-private:
-    friend struct Root;
-
-    void forget() noexcept {
-        if (root_ != nullptr) root_->handle = nullptr;
-    }
-
-    Root::promise_type* root_;
-};
-
-inline EventLoop::Root::promise_type::~promise_type() {
-    if (handle != nullptr) handle->root_ = nullptr;
-}
-
-inline EventLoop::Spawned EventLoop::spawn(std::string name, Task<> task) {
-    Root::promise_type& root =
-        own(*this, std::move(name), std::move(task)).promise;
-    tasks_.push_back(root);
-    schedule(root.start);
-    return Spawned(root);
-}
-
-/// The awaiter of sleep_for(): the coroutine's place among the sleepers.
+/// The awaiter of async_sleep() is the coroutine's entry in the sleep queue.
 class [[nodiscard]] EventLoop::Sleep : Sleeper {
 public:
     Sleep(EventLoop& loop, Duration delay) : loop_(loop), delay_(delay) {}
     Sleep(const Sleep&) = delete;
     Sleep& operator=(const Sleep&) = delete;
 
-    ~Sleep() { loop_.sleepers_.remove(*this); }
+    ~Sleep() { loop_.sleeping_tasks_.remove(*this); }
 
     [[nodiscard]] bool await_ready() const noexcept { return false; }
 
@@ -372,7 +242,7 @@ public:
         const TimePoint now = loop_.now();
         const TimePoint due =
             delay_ < TimePoint::max() - now ? now + delay_ : TimePoint::max();
-        loop_.sleepers_.push(*this, due);
+        loop_.sleeping_tasks_.push(*this, due);
     }
 
     void await_resume() const noexcept {}
@@ -382,12 +252,12 @@ private:
     Duration delay_;
 };
 
-inline EventLoop::Sleep EventLoop::sleep_for(Duration delay) {
+inline EventLoop::Sleep EventLoop::async_sleep(Duration delay) {
     return {*this, delay};
 }
 
-/// The awaiter of readable() and writable(): on epoll's list while the
-/// coroutine waits.
+/// The awaiter of until_readable() and until_writable() is registered with
+/// epoll while the coroutine waits.
 class [[nodiscard]] EventLoop::Readiness : Waiter, EventSource {
 public:
     Readiness(EventLoop& loop, int fd, std::uint32_t events)
@@ -401,25 +271,25 @@ public:
 
     void await_suspend(std::coroutine_handle<> awaiting) {
         coroutine = awaiting;
-        // One event is all we want: the kernel must not repeat it before the
-        // coroutine has had its turn.
+        // One event is enough: epoll must not report it again before the
+        // coroutine has been resumed.
         loop_.epoll_.add(fd_, events_ | EPOLLONESHOT,
                          static_cast<EventSource*>(this));
         registered_ = true;
-        loop_.watch(+1);
+        loop_.add_waiting();
     }
 
     void await_resume() noexcept { unregister(); }
 
 private:
-    void happened(std::uint32_t /*events*/) noexcept override {
+    void on_events(std::uint32_t /*events*/) noexcept override {
         loop_.schedule(*this);
     }
 
     void unregister() noexcept {
         if (!std::exchange(registered_, false)) return;
         loop_.epoll_.remove(fd_);
-        loop_.watch(-1);
+        loop_.remove_waiting();
     }
 
     EventLoop& loop_;
@@ -428,10 +298,10 @@ private:
     bool registered_ = false;
 };
 
-inline EventLoop::Readiness EventLoop::readable(int fd) {
+inline EventLoop::Readiness EventLoop::until_readable(int fd) {
     return {*this, fd, EPOLLIN};
 }
-inline EventLoop::Readiness EventLoop::writable(int fd) {
+inline EventLoop::Readiness EventLoop::until_writable(int fd) {
     return {*this, fd, EPOLLOUT};
 }
 

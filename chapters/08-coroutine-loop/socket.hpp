@@ -1,78 +1,70 @@
 // A connection that coroutines can wait for.
 #pragma once
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <coroutine>
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
 #include <memory>
 #include <optional>
 #include <span>
 #include <stdexcept>
-#include <string>
 #include <system_error>
 #include <utility>
 
 #include "chapters/08-coroutine-loop/event_loop.hpp"
+#include "chapters/08-coroutine-loop/operation.hpp"
 #include "common/descriptor.hpp"
-#include "common/error.hpp"
-#include "common/listener.hpp"
 
 namespace coroutines {
 
-/// Owns a connected, non-blocking stream socket and its place on epoll's list.
+/// Owns a connected, non-blocking stream socket and its registration in epoll.
 ///
-/// It is registered once, edge-triggered, for everything: the kernel tells when
-/// the socket becomes readable or writable, and never repeats it. So the socket
-/// remembers: it is taken for readable until a read has emptied it, and for
-/// writable until a write has filled it. A request that is answered at once
-/// costs epoll_wait, read and write, and nothing else.
+/// It is registered once, edge-triggered, for both directions: epoll reports
+/// that the socket has become readable or writable, and never repeats it. So
+/// the Socket remembers: it counts as readable until a read has emptied it, and
+/// as writable until a write has filled it. A request that is answered at once
+/// costs one epoll_wait, one read and one write.
 ///
-/// At most one coroutine reads and one writes at the same time. Destroyed while
-/// one of them waits, the socket lets it go on with ECANCELED.
+/// At most one coroutine reads and at most one writes at a time. If the Socket
+/// is destroyed while a coroutine waits for it, that coroutine gets ECANCELED.
 class Socket {
 public:
-    /// Takes over `descriptor`. Throws std::system_error (ENOSPC, ENOMEM: no
-    /// more watches).
+    /// Takes over `descriptor`. Throws std::system_error (ENOSPC, ENOMEM: the
+    /// system's limit on epoll watches is reached).
     Socket(EventLoop& loop, common::Descriptor descriptor)
         : state_(std::make_unique<State>(loop, std::move(descriptor))) {}
 
     [[nodiscard]] int fd() const { return state_->descriptor.fd(); }
 
+    /// `co_await socket.read(buffer)` reads what is there, up to the size of
+    /// `buffer`, and returns the number of bytes; 0 means the end of input.
+    /// `buffer` must not be empty and must live until then. Throws
+    /// std::system_error (ECONNRESET...), and std::logic_error if another
+    /// coroutine is reading. A read that is destroyed while it waits may have
+    /// taken bytes that are now lost, so the connection must be closed.
     class Read;
-    class Write;
-
-    /// `co_await socket.read(buffer)` reads what there is, up to the size of
-    /// `buffer`; 0 is the end of input. `buffer` is not empty and must live
-    /// until then. Throws std::system_error (ECONNRESET...), and
-    /// std::logic_error where another coroutine reads already. When it is
-    /// destroyed, it may have taken bytes that nobody gets now: all that can be
-    /// done with the connection is to close it.
     Read read(std::span<char> buffer);
 
-    /// `co_await socket.write_all(data)` goes on when the kernel has taken all
-    /// of `data`, which must live until then. Throws as read() does. When it is
-    /// destroyed or throws, an unknown part of `data` is on its way: all that
-    /// can be done with the connection is to close it.
+    /// `co_await socket.write_all(data)` resumes when the kernel has taken all
+    /// of `data`, which must live until then. Throws as read() does. If it is
+    /// destroyed or throws, an unknown part of `data` has been sent, so the
+    /// connection must be closed.
+    class Write;
     Write write_all(std::span<const char> data);
 
-    /// When a byte last moved, in either direction, or when this was first
-    /// asked. Before that nobody keeps the time: asking a clock twice a request
-    /// would cost more than the loop itself.
+    /// Returns when a byte last moved, in either direction, or when this was
+    /// first called: before the first call the Socket keeps no times, since
+    /// reading a clock twice a request would cost more than the loop itself.
     TimePoint last_activity();
 
 private:
     class Transfer;
 
-    /// What the kernel's tag points to: it must not move when the Socket does.
+    /// epoll's tag points to it, so it must not move when the Socket does.
     struct State : EventSource {
         State(EventLoop& owner, common::Descriptor taken)
             : loop(owner), descriptor(std::move(taken)) {
@@ -85,18 +77,19 @@ private:
         State(const State&) = delete;
         State& operator=(const State&) = delete;
 
-        void happened(std::uint32_t events) noexcept override;
+        void on_events(std::uint32_t events) noexcept override;
 
         EventLoop& loop;
         common::Descriptor descriptor;
-        // Not known to be empty
+        // True until a read or a write proves otherwise
         bool readable = true;
-        // Not known to be full
         bool writable = true;
-        // The end, an error or urgent data was announced: see Read
-        bool exceptional = false;
-        // empty: nobody asked
+        // epoll has announced the end, an error or urgent data: even after a
+        // short read there is something left to read
+        bool must_drain = false;
+        // Empty until the first call of last_activity()
         std::optional<TimePoint> last_activity;
+        // The operations that wait or are deferred, one a direction
         Transfer* reader = nullptr;
         Transfer* writer = nullptr;
     };
@@ -104,36 +97,40 @@ private:
     std::unique_ptr<State> state_;
 };
 
-/// What reading and writing have in common: try; if the socket is not ready,
-/// wait and try again.
+/// The part that reading and writing share: try, and if the socket is not
+/// ready, wait for an event and try again.
 class Socket::Transfer : public Operation {
 public:
-    Transfer(State& state, Transfer* State::* side)
-        : state_(&state), side_(side) {}
+    /// Points to the transfer's slot in a State: &State::reader or
+    /// &State::writer.
+    using Direction = Transfer* State::*;
+
+    Transfer(State& state, Direction direction)
+        : state_(&state), direction_(direction) {}
     Transfer(const Transfer&) = delete;
     Transfer& operator=(const Transfer&) = delete;
 
     ~Transfer() override {
         stop_waiting();
-        give_up_side();
+        release_direction();
     }
 
     [[nodiscard]] bool await_ready() {
-        if (state_->*side_ != nullptr) {
+        if (state_->*direction_ != nullptr) {
             throw std::logic_error(
                 "two coroutines wait for the same direction of a socket");
         }
         // EXERCISE 08.1
-        return is_ready() && state_->loop.may_go_on() && attempt();
+        return is_ready() && state_->loop.has_budget() && attempt();
         // END 08.1
     }
 
     void await_suspend(std::coroutine_handle<> awaiting) noexcept {
         coroutine = awaiting;
-        state_->*side_ = this;
-        // Not tried: the coroutine has had its share of this turn
+        state_->*direction_ = this;
+        // Still ready, so await_ready() made no attempt: the budget is spent
         if (is_ready()) {
-            state_->loop.try_later(*this);
+            state_->loop.defer(*this);
         } else {
             wait_for_readiness();
         }
@@ -147,19 +144,19 @@ public:
 
     void wait_for_readiness() noexcept override {
         waiting_ = true;
-        state_->loop.watch(+1);
+        state_->loop.add_waiting();
     }
 
-    /// The kernel says that the socket is ready for this side.
+    /// Called when epoll reports that the socket is ready in this direction.
     void on_ready() noexcept {
         if (waiting_ && attempt()) state_->loop.schedule(*this);
     }
 
-    /// The socket is about to be destroyed.
+    /// Called before the Socket is destroyed.
     void on_closed() noexcept {
         stop_waiting();
         EventLoop& loop = std::exchange(state_, nullptr)->loop;
-        // Its coroutine is about to be resumed
+        // Already scheduled
         if (done_) return;
         done_ = true;
         error_ = ECANCELED;
@@ -168,16 +165,17 @@ public:
     }
 
 protected:
-    /// Whether it is worth a system call.
+    /// Returns true if a system call is worth trying.
     [[nodiscard]] virtual bool is_ready() const noexcept = 0;
 
-    /// Does it, without waiting. False: not yet. True: done, or failed with an
-    /// error for finish().
+    /// Makes the system call without blocking. Returns false if it would have
+    /// blocked, true if it is complete: successful, or failed with an error
+    /// for finish().
     virtual bool transfer() noexcept = 0;
 
-    /// What every await_resume() begins with.
+    /// Begins every await_resume(): throws the error, if there was one.
     void finish(const char* what) {
-        give_up_side();
+        release_direction();
         if (error_ != 0)
             throw std::system_error(error_, std::generic_category(), what);
     }
@@ -186,24 +184,24 @@ protected:
 
     void fail(int error) noexcept { error_ = error; }
 
-    void bytes_moved() noexcept {
+    void record_activity() noexcept {
         if (state_->last_activity) state_->last_activity = state_->loop.now();
     }
 
 private:
     void stop_waiting() noexcept {
-        if (std::exchange(waiting_, false)) state_->loop.watch(-1);
+        if (std::exchange(waiting_, false)) state_->loop.remove_waiting();
     }
 
-    void give_up_side() noexcept {
-        if (state_ != nullptr && state_->*side_ == this)
-            state_->*side_ = nullptr;
+    void release_direction() noexcept {
+        if (state_ != nullptr && state_->*direction_ == this)
+            state_->*direction_ = nullptr;
     }
 
-    // null: the socket is gone
+    // Null once the Socket has been destroyed
     State* state_;
-    Transfer* State::* side_;
-    // For the kernel
+    Direction direction_;
+    // For an event
     bool waiting_ = false;
     bool done_ = false;
     int error_ = 0;
@@ -214,7 +212,7 @@ public:
     Read(State& state, std::span<char> buffer)
         : Transfer(state, &State::reader), buffer_(buffer) {}
 
-    /// The number of bytes; 0 at the end of input.
+    /// Returns the number of bytes; 0 at the end of input.
     std::size_t await_resume() {
         finish("cannot read");
         return count_;
@@ -233,7 +231,7 @@ private:
         } while (count < 0 && errno == EINTR);
         if (count < 0 && errno == EAGAIN) {
             state().readable = false;
-            state().exceptional = false;
+            state().must_drain = false;
             return false;
         }
         if (count < 0) {
@@ -241,12 +239,12 @@ private:
             return true;
         }
         count_ = static_cast<std::size_t>(count);
-        bytes_moved();
-        // Less than there was room for: the socket is empty, and the read that
-        // would only say so (EAGAIN) can be saved. Not so at an urgent mark,
-        // where every read stops (RFC 6093), nor when the end was announced,
-        // which needs one more read and no other event comes for it.
-        if (count_ < buffer_.size() && !state().exceptional)
+        record_activity();
+        // A short read has emptied the socket, so the next read, which would
+        // only return EAGAIN, can be saved (epoll(7)). There are two
+        // exceptions. Every read stops at an urgent mark (RFC 6093). And an
+        // announced end takes one more read, for which no other event comes.
+        if (count_ < buffer_.size() && !state().must_drain)
             state().readable = false;
         return true;
     }
@@ -281,7 +279,7 @@ private:
                 return true;
             }
             rest_ = rest_.subspan(static_cast<std::size_t>(count));
-            bytes_moved();
+            record_activity();
         }
         return true;
     }
@@ -294,10 +292,10 @@ inline Socket::State::~State() {
     if (writer != nullptr) writer->on_closed();
 }
 
-inline void Socket::State::happened(std::uint32_t events) noexcept {
+inline void Socket::State::on_events(std::uint32_t events) noexcept {
     constexpr std::uint32_t more_than_data =
         EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI;
-    if ((events & more_than_data) != 0) exceptional = true;
+    if ((events & more_than_data) != 0) must_drain = true;
     if ((events & (EPOLLIN | more_than_data)) != 0) {
         readable = true;
         if (reader != nullptr) reader->on_ready();
@@ -319,62 +317,6 @@ inline Socket::Write Socket::write_all(std::span<const char> data) {
 inline TimePoint Socket::last_activity() {
     if (!state_->last_activity) state_->last_activity = state_->loop.now();
     return *state_->last_activity;
-}
-
-/// `co_await accept(loop, listener)` is the next client. What keeps it from
-/// being accepted (it left, no descriptor is free: see Listener, or the kernel
-/// watches no more) is waited out. Both must outlive the task.
-inline Task<Socket> accept(EventLoop& loop, common::Listener& listener) {
-    Duration pause = listener.pause();
-    while (true) {
-        if (pause > Duration::zero()) co_await loop.sleep_for(pause);
-        try {
-            co_await loop.readable(listener.fd());
-            common::Descriptor client = listener.accept();
-            if (client) co_return Socket(loop, std::move(client));
-            pause = listener.pause();
-        } catch (const std::system_error& error) {
-            // epoll_ctl(2): the system's limit on watches
-            if (error.code() != std::errc::no_space_on_device &&
-                error.code() != std::errc::not_enough_memory) {
-                throw;
-            }
-            std::fprintf(stderr, "refusing clients: %s\n", error.what());
-            pause = std::chrono::milliseconds(100);
-        }
-    }
-}
-
-/// `co_await connect(loop, port)` is a connection to 127.0.0.1:`port`. Throws
-/// std::system_error (ECONNREFUSED...). Without a time-out of its own: see
-/// with_timeout().
-inline Task<Socket> connect(EventLoop& loop, std::uint16_t port) {
-    const std::string what =
-        "cannot connect to 127.0.0.1:" + std::to_string(port);
-    common::Descriptor descriptor(
-        ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-    if (!descriptor) common::throw_errno(what);
-    const int on = 1;
-    ::setsockopt(descriptor.fd(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(port);
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    auto* generic = reinterpret_cast<sockaddr*>(&address);
-    if (::connect(descriptor.fd(), generic, sizeof address) == -1) {
-        // The handshake goes on by itself; when it is over the socket is
-        // writable, and SO_ERROR says how it ended (connect(2)). The same after
-        // EINTR.
-        if (errno != EINPROGRESS && errno != EINTR) common::throw_errno(what);
-        co_await loop.writable(descriptor.fd());
-        int error = 0;
-        socklen_t size = sizeof error;
-        ::getsockopt(descriptor.fd(), SOL_SOCKET, SO_ERROR, &error, &size);
-        if (error != 0)
-            throw std::system_error(error, std::generic_category(), what);
-    }
-    co_return Socket(loop, std::move(descriptor));
 }
 
 }  // namespace coroutines

@@ -88,7 +88,7 @@ struct Connection {
     void peer_says(std::string text, coroutines::Duration delay) {
         world.loop.spawn("peer",
                          [](Connection& c, std::string words, coroutines::Duration wait) -> Task<> {
-                             co_await c.world.loop.sleep_for(wait);
+                             co_await c.world.loop.async_sleep(wait);
                              testing::write_all(c.pair.theirs.fd(), words);
                          }(*this, std::move(text), delay));
     }
@@ -139,7 +139,7 @@ TEST_CASE("08.1 the last words and the end come together") {
     Connection c;
     INFO("a coroutine waits for bytes; the other end says 'bye' and closes, both at once");
     c.world.loop.spawn("peer", [](Connection& to) -> Task<> {
-        co_await to.world.loop.sleep_for(10ms);
+        co_await to.world.loop.async_sleep(10ms);
         testing::write_all(to.pair.theirs.fd(), "bye");
         to.pair.theirs.close();
     }(c));
@@ -158,7 +158,7 @@ TEST_CASE("08.1 every read stops at the urgent mark, and there is more behind it
     Socket socket(loop, std::move(pair.ours));
     INFO("a coroutine waits; the other end sends 'a', then '!' with MSG_OOB, then 'b'");
     loop.spawn("peer", [](EventLoop& l, int fd) -> Task<> {
-        co_await l.sleep_for(0ms);
+        co_await l.async_sleep(0ms);
         ::send(fd, "a", 1, 0);
         ::send(fd, "!", 1, MSG_OOB);
         ::send(fd, "b", 1, 0);
@@ -182,7 +182,7 @@ TEST_CASE("08.1 what comes while nobody reads is not forgotten") {
     c.peer_says("two", 20ms);
     const bool ended = ends(c.world.loop, [](Connection& on) -> Task<> {
         on.world.note(co_await read_once(on.socket));
-        co_await on.world.loop.sleep_for(20ms);
+        co_await on.world.loop.async_sleep(20ms);
         on.world.note(co_await read_once(on.socket));
     }(c));
     CHECK_MESSAGE(ended,
@@ -238,11 +238,11 @@ TEST_CASE("08.1 one coroutine waits for room while another one waits for bytes")
     std::string heard;
     c.world.loop.spawn("reader", c.note_reads(1));
     c.world.loop.spawn("peer", [](Connection& on, std::string& all) -> Task<> {
-        co_await on.world.loop.sleep_for(20ms);
+        co_await on.world.loop.async_sleep(20ms);
         on.world.note("now the other end reads");
         for (int turn = 0; turn < 1000; ++turn) {
             all += testing::read_all(on.pair.theirs.fd());
-            co_await on.world.loop.sleep_for(0ms);
+            co_await on.world.loop.async_sleep(0ms);
         }
     }(c, heard));
     const bool ended = ends(c.world.loop, [](Connection& on, const std::string& all) -> Task<> {
@@ -264,7 +264,7 @@ TEST_CASE("08.1 a connection that breaks is an exception, for whoever waits") {
     Connection c;
     INFO("a coroutine writes more than there is room for; after 10 ms the other end closes");
     c.world.loop.spawn("peer", [](Connection& on) -> Task<> {
-        co_await on.world.loop.sleep_for(10ms);
+        co_await on.world.loop.async_sleep(10ms);
         on.pair.theirs.close();
     }(c));
     std::string why;
@@ -291,7 +291,7 @@ TEST_CASE("08.1 the second one who reads is told, and the first one goes on") {
     c.world.loop.spawn("first", c.note_reads(1));
     const bool ended = ends(c.world.loop, [](Connection& on) -> Task<> {
         co_await on.note_reads(1);
-        co_await on.world.loop.sleep_for(20ms);
+        co_await on.world.loop.async_sleep(20ms);
     }(c));
     CHECK_MESSAGE(ended, "an hour has passed, and the second one waits, too");
     const Log expected{"0: two coroutines wait for the same direction of a socket", "10: hello"};
@@ -307,7 +307,7 @@ TEST_CASE("08.1 who is always ready does not starve the others") {
     int turns = 0;
     c.world.loop.spawn("other", [](EventLoop& loop, int& count) -> Task<> {
         while (count < 5000) {
-            co_await loop.sleep_for(0ms);
+            co_await loop.async_sleep(0ms);
             ++count;
         }
     }(c.world.loop, turns));
@@ -319,9 +319,9 @@ TEST_CASE("08.1 who is always ready does not starve the others") {
     REQUIRE_MESSAGE(ended, "after ", reads,
                     " reads it waits for ever, and bytes are there. It was "
                     "not allowed to go on, but the socket is still ready: no event will come. "
-                    "try_later()");
+                    "defer()");
     CHECK_MESSAGE(turns >= 20, "meanwhile another coroutine, which was ready all the time, had ",
-                  turns, " turns. may_go_on() says when it is time to let others run", traps);
+                  turns, " turns. has_budget() says when it is time to let others run", traps);
 }
 
 TEST_CASE("08.1 a request costs one read and one write") {
@@ -338,13 +338,13 @@ TEST_CASE("08.1 a request costs one read and one write") {
     int writes = 0;
     const bool ended =
         ends(c.world.loop, [](Connection& on, std::string& all, int& r, int& w) -> Task<> {
-            co_await on.world.loop.sleep_for(
+            co_await on.world.loop.async_sleep(
                 1ms);  // by now, the server has found out that it must wait
             r = on.kernel.reads;
             w = on.kernel.writes;
             for (int i = 0; i < 100; ++i) {
                 testing::write_all(on.pair.theirs.fd(), "hello\n");
-                co_await on.world.loop.sleep_for(1ms);
+                co_await on.world.loop.async_sleep(1ms);
                 all += testing::read_all(on.pair.theirs.fd());
             }
             r = on.kernel.reads - r;

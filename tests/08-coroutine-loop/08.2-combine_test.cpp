@@ -17,6 +17,7 @@
 using coroutines::Duration;
 using coroutines::EventLoop;
 using coroutines::Task;
+using coroutines::TaskHandle;
 using coroutines::TimedOut;
 using coroutines::when_all;
 using coroutines::when_any;
@@ -38,13 +39,13 @@ struct Race {
     template <typename T>
     Task<T> after(Duration delay, T value) {
         const Trace trace(alive);
-        co_await world.loop.sleep_for(delay);
+        co_await world.loop.async_sleep(delay);
         co_return value;
     }
 
     Task<> fail_after(Duration delay, std::string why) {
         const Trace trace(alive);
-        co_await world.loop.sleep_for(delay);
+        co_await world.loop.async_sleep(delay);
         throw std::runtime_error(why);
     }
 
@@ -68,7 +69,7 @@ struct Race {
     /// Waits for a descriptor on which nothing ever comes.
     Task<> listen_in_vain(int fd) {
         const Trace trace(alive);
-        co_await world.loop.readable(fd);
+        co_await world.loop.until_readable(fd);
     }
 };
 
@@ -94,7 +95,7 @@ TEST_CASE("08.2 when_all gives all results, when the last one is there") {
     }(race));
     CHECK_MESSAGE(ended,
                   "all four have ended, and nobody has resumed the one who waits. The last "
-                  "one_ended() has to say whom to resume");
+                  "on_member_done() has to say whom to resume");
 }
 
 TEST_CASE("08.2 who waits for tasks that do not wait does not wait") {
@@ -133,7 +134,7 @@ TEST_CASE("08.2 the first to finish wins, and the losers are really gone") {
                       r.alive, rules);
         CHECK_MESSAGE(loop.sleeping() == sleeping,
                       "the loser's place among the sleepers is not free");
-        CHECK_MESSAGE(loop.watching() == 0, "the loser's descriptor is still being watched");
+        CHECK_MESSAGE(loop.waiting() == 0, "the loser's descriptor is still being watched");
     }(race, pair.ours.fd()));
     CHECK_MESSAGE(ended, still_waits);
 }
@@ -180,7 +181,7 @@ TEST_CASE("08.2 the first failure destroys the others, then travels") {
                       "many of their frames are alive: ",
                       r.alive, rules);
         CHECK(loop.sleeping() == sleeping);
-        CHECK(loop.watching() == 0);
+        CHECK(loop.waiting() == 0);
     }(race, pair.ours.fd()));
     CHECK_MESSAGE(ended,
                   "an hour has passed, and it still waits for the others. A failure is not "
@@ -241,13 +242,13 @@ TEST_CASE("08.2 destroyed while it waits: all of its tasks go too") {
     auto waiting = race.world.loop.spawn("waiting", [](Race& r) -> Task<> {
         co_await when_any(r.after(1h, 1), when_all(r.after(1h, 2), r.after(1h, 3)));
     }(race));
-    const bool ended = ends(race.world.loop, [](Race& r, EventLoop::Spawned& other) -> Task<> {
-        co_await r.world.loop.sleep_for(1ms);
+    const bool ended = ends(race.world.loop, [](Race& r, TaskHandle& other) -> Task<> {
+        co_await r.world.loop.async_sleep(1ms);
         CHECK_MESSAGE(r.alive == 3,
                       "all three should have been started: a group starts its tasks "
                       "before it waits for the first of them");
         other.cancel();
-        co_await r.world.loop.sleep_for(0ms);
+        co_await r.world.loop.async_sleep(0ms);
         CHECK(r.alive == 0);
         CHECK_MESSAGE(r.world.loop.sleeping() == 1, "only the limit of this test should sleep");
     }(race, waiting));

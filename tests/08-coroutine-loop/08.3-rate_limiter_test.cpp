@@ -14,6 +14,7 @@ using coroutines::Duration;
 using coroutines::EventLoop;
 using coroutines::RateLimiter;
 using coroutines::Task;
+using coroutines::TaskHandle;
 using testing::ends;
 using testing::World;
 using namespace std::chrono_literals;
@@ -27,9 +28,9 @@ struct Queue {
     Queue(int burst, Duration period) { limiter.emplace(world.loop, burst, period); }
 
     /// Comes at `when`, and notes when it has a token.
-    EventLoop::Spawned comes(std::string name, Duration when = 0ms) {
+    TaskHandle comes(std::string name, Duration when = 0ms) {
         return world.loop.spawn(name, [](Queue& q, std::string who, Duration delay) -> Task<> {
-            if (delay > 0ms) co_await q.world.loop.sleep_for(delay);
+            if (delay > 0ms) co_await q.world.loop.async_sleep(delay);
             co_await q.limiter->take();
             q.world.note(who);
         }(*this, name, when));
@@ -38,7 +39,7 @@ struct Queue {
     /// Runs until nobody wants anything any more, or for an hour of virtual time.
     void run() {
         const bool ended = ends(
-            world.loop, [](Queue& q) -> Task<> { co_await q.world.loop.sleep_for(59min); }(*this));
+            world.loop, [](Queue& q) -> Task<> { co_await q.world.loop.async_sleep(59min); }(*this));
         CHECK(ended);
     }
 
@@ -100,7 +101,7 @@ TEST_CASE("08.3 who wakes up late does not make the others late") {
     INFO("somebody computes from 50 to 250, and nothing else can happen meanwhile");
     for (const char* name : {"a", "b", "c", "d", "e", "f"}) queue.comes(name);
     queue.world.loop.spawn("busy", [](World& w) -> Task<> {
-        co_await w.loop.sleep_for(50ms);
+        co_await w.loop.async_sleep(50ms);
         w.clock.advance(200ms);
     }(queue.world));
     queue.run();
@@ -114,10 +115,10 @@ TEST_CASE("08.3 who wakes up late does not make the others late") {
 TEST_CASE("08.3 who is cancelled in the line leaves it") {
     Queue queue(1, 100ms);
     INFO("one token each 100 ms; 'a' to 'd' come at 0; 'c', third in line, is cancelled at 50");
-    std::vector<EventLoop::Spawned> all;
+    std::vector<TaskHandle> all;
     for (const char* name : {"a", "b", "c", "d"}) all.push_back(queue.comes(name));
-    queue.world.loop.spawn("cancel", [](EventLoop& loop, EventLoop::Spawned& whom) -> Task<> {
-        co_await loop.sleep_for(50ms);
+    queue.world.loop.spawn("cancel", [](EventLoop& loop, TaskHandle& whom) -> Task<> {
+        co_await loop.async_sleep(50ms);
         whom.cancel();
     }(queue.world.loop, all[2]));
     queue.run();
@@ -130,10 +131,10 @@ TEST_CASE("08.3 who is cancelled in the line leaves it") {
 TEST_CASE("08.3 who is cancelled at the head of the line makes room for the next") {
     Queue queue(1, 100ms);
     INFO("one token each 100 ms; 'a' to 'c' come at 0; 'b', who is next, is cancelled at 50");
-    std::vector<EventLoop::Spawned> all;
+    std::vector<TaskHandle> all;
     for (const char* name : {"a", "b", "c"}) all.push_back(queue.comes(name));
-    queue.world.loop.spawn("cancel", [](EventLoop& loop, EventLoop::Spawned& whom) -> Task<> {
-        co_await loop.sleep_for(50ms);
+    queue.world.loop.spawn("cancel", [](EventLoop& loop, TaskHandle& whom) -> Task<> {
+        co_await loop.async_sleep(50ms);
         whom.cancel();
     }(queue.world.loop, all[1]));
     queue.run();
@@ -149,7 +150,7 @@ TEST_CASE("08.3 when nobody waits, nothing is left") {
     queue.comes("a");
     queue.comes("b");
     const bool ended = ends(queue.world.loop, [](World& w) -> Task<> {
-        co_await w.loop.sleep_for(30min);
+        co_await w.loop.async_sleep(30min);
         CHECK_MESSAGE(w.loop.sleeping() == 1,
                       "besides the limit of this test, nobody should sleep: "
                       "a limiter that nobody asks does nothing");

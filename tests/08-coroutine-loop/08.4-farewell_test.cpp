@@ -11,6 +11,7 @@
 #include "tests/support/test.hpp"
 
 using coroutines::EventLoop;
+using coroutines::TaskHandle;
 using coroutines::farewell;
 using testing::at_end;
 using testing::ends;
@@ -97,7 +98,7 @@ TEST_CASE("08.4 cancelled, it says nothing, and the connection is closed") {
     World world;
     Pair pair;
     INFO("farewell() in 10 ms, cancelled after 5");
-    EventLoop::Spawned saying = farewell(world.loop, std::move(pair.ours), bye, 10ms);
+    TaskHandle saying = farewell(world.loop, std::move(pair.ours), bye, 10ms);
     require_open(pair);
     pass(world, 5ms);
     require_open(pair);

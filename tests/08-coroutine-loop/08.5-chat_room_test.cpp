@@ -195,7 +195,7 @@ public:
 
 private:
     static Task<> stop_when_quiet(EventLoop& loop) {
-        co_await loop.sleep_for(1ms);
+        co_await loop.async_sleep(1ms);
         loop.stop();
     }
 
@@ -230,7 +230,7 @@ Log read_lines(std::vector<std::string> pieces) {
     world.loop.spawn("sender", [](EventLoop& loop, Descriptor to, Log what) -> Task<> {
         for (const std::string& piece : what) {
             testing::write_all(to.fd(), piece);
-            co_await loop.sleep_for(1ms);
+            co_await loop.async_sleep(1ms);
         }
     }(world.loop, std::move(pair.theirs), std::move(pieces)));
     Socket socket(world.loop, std::move(pair.ours));
@@ -380,7 +380,7 @@ TEST_CASE("08.5 who says much at once is heard, and others are heard in between"
     const auto asked = std::ranges::find(lines, "bob: may I?") - lines.begin();
     CHECK_MESSAGE(asked < 100, "bob's line came after ", asked,
                   " others. After each line, let the "
-                  "others have their turn: sleep_for(0)");
+                  "others have their turn: async_sleep(0)");
     REQUIRE_MESSAGE(lines.size() == 1001,
                     "ada said 1000 lines and bob one. Bob reads all the time, "
                     "and should have heard 1001; he heard ",
@@ -553,7 +553,7 @@ TEST_CASE("08.5 when all have left, nothing of them is left") {
                   " members are still counted");
     const std::size_t left = open_descriptors() - empty;
     CHECK_MESSAGE(left == 0, left, " descriptors are still open");
-    CHECK(evening.loop->watching() == 0);
+    CHECK(evening.loop->waiting() == 0);
     Guest& late = evening.joins("ada");
     evening.expect(late, "* what is your name?\n* ada has joined\n", "and the room can be used");
 }

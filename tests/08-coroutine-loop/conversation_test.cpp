@@ -45,7 +45,7 @@ Task<> talk(EventLoop& loop, Socket socket, std::vector<Line> lines, std::vector
     std::array<char, 1000> buffer;
     for (std::size_t i = 0;; ++i) {
         if (i < lines.size()) {
-            co_await loop.sleep_for(lines[i].pause);
+            co_await loop.async_sleep(lines[i].pause);
             co_await socket.write_all(lines[i].text);
         }
         const std::size_t count = co_await socket.read(buffer);
@@ -63,7 +63,7 @@ std::vector<Heard> converse_on(callbacks::Clock& clock, const ServiceOptions& op
     loop.spawn("server", converse(loop, options, Socket(loop, std::move(pair.ours))));
     loop.spawn("client", talk(loop, Socket(loop, std::move(pair.theirs)), std::move(lines), heard));
     loop.run();
-    CHECK(loop.watching() == 0);
+    CHECK(loop.waiting() == 0);
     CHECK(loop.sleeping() == 0);
     return heard;
 }
@@ -120,7 +120,7 @@ TEST_CASE("a client that moves bytes now and then is not silent, however slowly 
     world.loop.spawn("client", [](World& w, int fd) -> Task<> {
         testing::write_all(fd, std::string(40'000, 'x'));
         for (std::size_t count = 0; count < 40'000;) {
-            co_await w.loop.sleep_for(1500ms);
+            co_await w.loop.async_sleep(1500ms);
             std::array<char, 10'000> buffer;  // all that is under way
             const ssize_t got = ::read(fd, buffer.data(), buffer.size());
             if (got <= 0) {
@@ -130,7 +130,7 @@ TEST_CASE("a client that moves bytes now and then is not silent, however slowly 
             count += static_cast<std::size_t>(got);
         }
         w.note("all came");
-        co_await w.loop.readable(fd);
+        co_await w.loop.until_readable(fd);
         CHECK(testing::at_end(fd));
     }(world, pair.theirs.fd()));
     world.loop.run();

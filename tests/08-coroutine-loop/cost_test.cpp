@@ -78,7 +78,7 @@ Task<int> one() {
 }
 
 Task<int> one_after_a_sleep(EventLoop& loop) {
-    co_await loop.sleep_for(0ms);
+    co_await loop.async_sleep(0ms);
     co_return 1;
 }
 
@@ -145,7 +145,7 @@ TEST_CASE("a hundred thousand tasks at once, each asleep, and destroyed there") 
                          coroutines::pass(world.loop, 1h + std::chrono::seconds(i % 97)));
     }
     world.loop.spawn("end", [](EventLoop& loop) -> Task<> {
-        co_await loop.sleep_for(1ms);
+        co_await loop.async_sleep(1ms);
         loop.stop();
     }(world.loop));
     world.loop.run();

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "chapters/08-coroutine-loop/accept_connect.hpp"
 #include "chapters/08-coroutine-loop/socket.hpp"
 #include "common/listener.hpp"
 #include "tests/05-callback-loop/pair.hpp"
@@ -23,6 +24,7 @@ using common::Listener;
 using coroutines::EventLoop;
 using coroutines::Socket;
 using coroutines::Task;
+using coroutines::TaskHandle;
 using coroutines::when_all;
 using coroutines::when_any;
 using coroutines::with_timeout;
@@ -48,7 +50,7 @@ public:
 
     /// Returns whether it was cut short, or came to its end before that.
     bool run() {
-        std::vector<EventLoop::Spawned> tasks;
+        std::vector<TaskHandle> tasks;
         tasks_ = &tasks;
         tasks.push_back(loop_.spawn("server", serve()));
         tasks.push_back(loop_.spawn("client", visit()));
@@ -56,7 +58,7 @@ public:
         loop_.run();
         if (cut_ != Cut::loop_destroyed || points_ < cut_at_) {
             CHECK(alive == 0);
-            CHECK(loop_.watching() == 0);
+            CHECK(loop_.waiting() == 0);
             CHECK(loop_.sleeping() == 0);
         }
         return points_ >= cut_at_;
@@ -84,7 +86,7 @@ private:
             const std::size_t count = co_await client.read(buffer);
             passed();
             if (count == 0) co_return;
-            co_await loop_.sleep_for(10us);
+            co_await loop_.async_sleep(10us);
             passed();
             co_await client.write_all(std::span(buffer).first(count));
             passed();
@@ -141,12 +143,12 @@ private:
 
     Task<> hear_nothing(int fd) {
         const Trace trace(alive);
-        co_await loop_.readable(fd);
+        co_await loop_.until_readable(fd);
     }
 
     Task<> sleep_long() {
         const Trace trace(alive);
-        co_await loop_.sleep_for(1h);
+        co_await loop_.async_sleep(1h);
     }
 
     static constexpr std::size_t size = 50'000;
@@ -154,7 +156,7 @@ private:
     Cut cut_;
     int cut_at_;
     int points_ = 0;
-    std::vector<EventLoop::Spawned>* tasks_ = nullptr;
+    std::vector<TaskHandle>* tasks_ = nullptr;
     Pair pair_;
     Listener listener_{0, Listener::Mode::non_blocking};
     EventLoop loop_{callbacks::steady_clock(),
@@ -203,7 +205,7 @@ TEST_CASE("the loop is destroyed at the beginning of every turn, when all have b
             Pair pair;
             testing::World world;
             const auto stop_after = [](EventLoop& loop, int count) -> Task<> {
-                for (int i = 0; i < count; ++i) co_await loop.sleep_for(0ms);
+                for (int i = 0; i < count; ++i) co_await loop.async_sleep(0ms);
                 loop.stop();
             };
             const auto pass_on = [](EventLoop& loop, Socket socket, bool first,
@@ -215,7 +217,7 @@ TEST_CASE("the loop is destroyed at the beginning of every turn, when all have b
                     const auto here =
                         co_await when_any(read(socket, buffer), coroutines::pass(loop, 1h));
                     if (here.index() != 0) co_return;
-                    co_await loop.sleep_for(0ms);
+                    co_await loop.async_sleep(0ms);
                     co_await socket.write_all(std::span(buffer));
                 }
             };

@@ -23,6 +23,7 @@ using coroutines::Deadlock;
 using coroutines::Duration;
 using coroutines::EventLoop;
 using coroutines::Task;
+using coroutines::TaskHandle;
 using testing::Trace;
 using testing::World;
 using namespace std::chrono_literals;
@@ -32,18 +33,18 @@ namespace {
 using Log = std::vector<std::string>;
 
 Task<> sleep_and_note(World& world, Duration delay, std::string name) {
-    co_await world.loop.sleep_for(delay);
+    co_await world.loop.async_sleep(delay);
     world.note(name);
 }
 
 /// Leaves a trace for as long as its frame is there.
 Task<> sleep_traced(EventLoop& loop, Duration delay, int& alive) {
     const Trace trace(alive);
-    co_await loop.sleep_for(delay);
+    co_await loop.async_sleep(delay);
 }
 
 Task<> fail(EventLoop& loop, const char* why) {
-    co_await loop.sleep_for(1ms);
+    co_await loop.async_sleep(1ms);
     throw std::runtime_error(why);
 }
 
@@ -87,11 +88,11 @@ TEST_SUITE("sleeping") {
         CHECK(world.log == Log{"0: d", "10: b", "20: a", "20: c"});
     }
 
-    TEST_CASE("sleep_for(0) lets everybody else go first") {
+    TEST_CASE("async_sleep(0) lets everybody else go first") {
         World world;
         const auto twice = [](World& w, std::string name) -> Task<> {
             w.note(name + " 1");
-            co_await w.loop.sleep_for(0ms);
+            co_await w.loop.async_sleep(0ms);
             w.note(name + " 2");
         };
         world.loop.spawn("a", twice(world, "a"));
@@ -105,8 +106,8 @@ TEST_SUITE("sleeping") {
         world.clock.advance(5ms);
         world.loop.spawn("past", sleep_and_note(world, Duration::min(), "past"));
         auto never = world.loop.spawn("never", sleep_and_note(world, Duration::max(), "never"));
-        world.loop.spawn("end", [](EventLoop& loop, EventLoop::Spawned& other) -> Task<> {
-            co_await loop.sleep_for(1h);
+        world.loop.spawn("end", [](EventLoop& loop, TaskHandle& other) -> Task<> {
+            co_await loop.async_sleep(1h);
             other.cancel();
         }(world.loop, never));
         world.loop.run();
@@ -119,7 +120,7 @@ TEST_SUITE("sleeping") {
         Duration slept{};
         loop.spawn("sleeper",
                    [](EventLoop& l, coroutines::TimePoint from, Duration& took) -> Task<> {
-                       co_await l.sleep_for(1500us);
+                       co_await l.async_sleep(1500us);
                        took = l.now() - from;
                    }(loop, began, slept));
         loop.run();
@@ -157,7 +158,7 @@ TEST_SUITE("spawning") {
         int heads = 0;
         world.loop.spawn("head", Hydra::head(world, heads));
         world.loop.spawn("sleeper", [](World& w, int& count) -> Task<> {
-            co_await w.loop.sleep_for(0ms);
+            co_await w.loop.async_sleep(0ms);
             CHECK_MESSAGE(count <= 2, "what becomes ready in a turn should go on in the next one");
         }(world, heads));
         world.loop.run();
@@ -204,13 +205,13 @@ TEST_SUITE("cancelling") {
         int alive = 0;
         auto sleeper = world.loop.spawn("sleeper", sleep_traced(world.loop, 1h, alive));
         world.loop.spawn(
-            "canceller", [](World& w, EventLoop::Spawned& other, int& count) -> Task<> {
-                co_await w.loop.sleep_for(1ms);
+            "canceller", [](World& w, TaskHandle& other, int& count) -> Task<> {
+                co_await w.loop.async_sleep(1ms);
                 CHECK(w.loop.sleeping() == 1);
                 other.cancel();
                 CHECK_MESSAGE(count == 1,
                               "cancel() should take effect in the next turn, not at once");
-                co_await w.loop.sleep_for(0ms);
+                co_await w.loop.async_sleep(0ms);
                 CHECK(count == 0);
                 CHECK(w.loop.sleeping() == 0);
                 CHECK(other.done());
@@ -223,15 +224,15 @@ TEST_SUITE("cancelling") {
         World world;
         const testing::Pair pair;
         auto reader = world.loop.spawn("reader", [](EventLoop& loop, int fd) -> Task<> {
-            co_await loop.readable(fd);
+            co_await loop.until_readable(fd);
         }(world.loop, pair.ours.fd()));
-        world.loop.spawn("canceller", [](World& w, EventLoop::Spawned& other, int fd) -> Task<> {
-            co_await w.loop.sleep_for(1ms);
-            CHECK(w.loop.watching() == 1);
+        world.loop.spawn("canceller", [](World& w, TaskHandle& other, int fd) -> Task<> {
+            co_await w.loop.async_sleep(1ms);
+            CHECK(w.loop.waiting() == 1);
             other.cancel();
-            co_await w.loop.sleep_for(0ms);
-            CHECK(w.loop.watching() == 0);
-            co_await w.loop.writable(fd);  // EEXIST if it were on the list still
+            co_await w.loop.async_sleep(0ms);
+            CHECK(w.loop.waiting() == 0);
+            co_await w.loop.until_writable(fd);  // EEXIST if it were on the list still
         }(world, reader, pair.ours.fd()));
         world.loop.run();
         CHECK(world.errors.empty());
@@ -240,13 +241,13 @@ TEST_SUITE("cancelling") {
     TEST_CASE("a task may cancel itself: it runs on to where it next waits") {
         World world;
         int alive = 0;
-        std::optional<EventLoop::Spawned> self;
+        std::optional<TaskHandle> self;
         self.emplace(world.loop.spawn(
-            "suicide", [](World& w, std::optional<EventLoop::Spawned>& me, int& count) -> Task<> {
+            "suicide", [](World& w, std::optional<TaskHandle>& me, int& count) -> Task<> {
                 const Trace trace(count);
                 me->cancel();
                 w.note("still here");
-                co_await w.loop.sleep_for(1ms);
+                co_await w.loop.async_sleep(1ms);
                 w.note("not here any more");
             }(world, self, alive)));
         world.loop.run();
@@ -273,8 +274,8 @@ TEST_SUITE("cancelling") {
         World world;
         int alive = 0;
         auto other = world.loop.spawn("other", sleep_traced(world.loop, 1h, alive));
-        world.loop.spawn("last", [](EventLoop& loop, EventLoop::Spawned& handle) -> Task<> {
-            co_await loop.sleep_for(1ms);
+        world.loop.spawn("last", [](EventLoop& loop, TaskHandle& handle) -> Task<> {
+            co_await loop.async_sleep(1ms);
             handle.cancel();
         }(world.loop, other));
         world.loop.run();
@@ -295,8 +296,8 @@ TEST_SUITE("cancelling") {
         {
             World world;
             auto task = world.loop.spawn("task", sleep_traced(world.loop, 1h, alive));
-            world.loop.spawn("end", [](EventLoop& loop, EventLoop::Spawned& handle) -> Task<> {
-                co_await loop.sleep_for(0ms);
+            world.loop.spawn("end", [](EventLoop& loop, TaskHandle& handle) -> Task<> {
+                co_await loop.async_sleep(0ms);
                 handle.cancel();
                 loop.stop();
             }(world.loop, task));
@@ -309,21 +310,21 @@ TEST_SUITE("cancelling") {
     TEST_CASE("from a destructor, while another task is being cancelled") {
         World world;
         struct CancelsAtTheEnd {
-            explicit CancelsAtTheEnd(EventLoop::Spawned& other) : handle(other) {}
+            explicit CancelsAtTheEnd(TaskHandle& other) : handle(other) {}
             CancelsAtTheEnd(const CancelsAtTheEnd&) = delete;
             CancelsAtTheEnd& operator=(const CancelsAtTheEnd&) = delete;
             ~CancelsAtTheEnd() { handle.cancel(); }
-            EventLoop::Spawned& handle;
+            TaskHandle& handle;
         };
         int alive = 0;
         auto second = world.loop.spawn("second", sleep_traced(world.loop, 1h, alive));
         auto first =
-            world.loop.spawn("first", [](EventLoop& loop, EventLoop::Spawned& s) -> Task<> {
+            world.loop.spawn("first", [](EventLoop& loop, TaskHandle& s) -> Task<> {
                 const CancelsAtTheEnd guard(s);
-                co_await loop.sleep_for(1h);
+                co_await loop.async_sleep(1h);
             }(world.loop, second));
-        world.loop.spawn("third", [](EventLoop& loop, EventLoop::Spawned& s) -> Task<> {
-            co_await loop.sleep_for(1ms);
+        world.loop.spawn("third", [](EventLoop& loop, TaskHandle& s) -> Task<> {
+            co_await loop.async_sleep(1ms);
             s.cancel();
         }(world.loop, first));
         world.loop.run();
@@ -333,16 +334,16 @@ TEST_SUITE("cancelling") {
 
     TEST_CASE("from a destructor, while the loop is being destroyed") {
         int alive = 0;
-        std::optional<EventLoop::Spawned> second;
+        std::optional<TaskHandle> second;
         {
             World world;
             world.loop.spawn("first", [](EventLoop& loop, auto& s) -> Task<> {
                 const std::shared_ptr<void> guard(nullptr, [&s](void*) { s->cancel(); });
-                co_await loop.sleep_for(1h);
+                co_await loop.async_sleep(1h);
             }(world.loop, second));
             second = world.loop.spawn("second", sleep_traced(world.loop, 1h, alive));
             world.loop.spawn("end", [](EventLoop& loop) -> Task<> {
-                co_await loop.sleep_for(1ms);
+                co_await loop.async_sleep(1ms);
                 loop.stop();
             }(world.loop));
             world.loop.run();
@@ -373,7 +374,7 @@ TEST_SUITE("the end") {
         world.loop.spawn("a", [](World& w) -> Task<> {
             w.loop.stop();
             w.note("a goes on to its next wait");
-            co_await w.loop.sleep_for(1ms);
+            co_await w.loop.async_sleep(1ms);
             w.note("a");
         }(world));
         world.loop.spawn("b", sleep_and_note(world, 0ms, "b"));
@@ -390,7 +391,7 @@ TEST_SUITE("the end") {
             World world;
             const auto watch = [](EventLoop& loop, int fd, int& count) -> Task<> {
                 const Trace trace(count);
-                co_await loop.readable(fd);
+                co_await loop.until_readable(fd);
             };
             const auto wait = [](int& count) -> Task<> {
                 const Trace trace(count);
@@ -400,7 +401,7 @@ TEST_SUITE("the end") {
             world.loop.spawn("watches", watch(world.loop, pair.ours.fd(), alive));
             world.loop.spawn("waits", wait(alive));
             world.loop.spawn("stops", [](EventLoop& loop) -> Task<> {
-                co_await loop.sleep_for(1ms);
+                co_await loop.async_sleep(1ms);
                 loop.stop();
             }(world.loop));
             world.loop.spawn("is ready then", sleep_traced(world.loop, 1ms, alive));
@@ -459,28 +460,28 @@ TEST_SUITE("readiness") {
         World world;
         testing::Pair pair;
         world.loop.spawn("reader", [](World& w, int fd) -> Task<> {
-            co_await w.loop.readable(fd);
+            co_await w.loop.until_readable(fd);
             w.note(testing::read_all(fd));
         }(world, pair.ours.fd()));
         world.loop.spawn("writer", [](World& w, int fd) -> Task<> {
-            co_await w.loop.sleep_for(5ms);
-            co_await w.loop.writable(fd);
+            co_await w.loop.async_sleep(5ms);
+            co_await w.loop.until_writable(fd);
             testing::write_all(fd, "hello");
         }(world, pair.theirs.fd()));
         world.loop.run();
         CHECK(world.log == Log{"5: hello"});
-        CHECK(world.loop.watching() == 0);
+        CHECK(world.loop.waiting() == 0);
     }
 
     TEST_CASE("two that wait for one descriptor: the second gets an error") {
         World world;
         const testing::Pair pair;
-        const auto wait = [](EventLoop& loop, int fd) -> Task<> { co_await loop.readable(fd); };
+        const auto wait = [](EventLoop& loop, int fd) -> Task<> { co_await loop.until_readable(fd); };
         auto first = world.loop.spawn("first", wait(world.loop, pair.ours.fd()));
         world.loop.spawn("second", wait(world.loop, pair.ours.fd()));
-        world.loop.spawn("end", [](EventLoop& loop, EventLoop::Spawned& handle) -> Task<> {
-            co_await loop.sleep_for(1ms);
-            CHECK(loop.watching() == 1);
+        world.loop.spawn("end", [](EventLoop& loop, TaskHandle& handle) -> Task<> {
+            co_await loop.async_sleep(1ms);
+            CHECK(loop.waiting() == 1);
             handle.cancel();
         }(world.loop, first));
         world.loop.run();
@@ -491,7 +492,7 @@ TEST_SUITE("readiness") {
         World world;
         world.loop.spawn("file", [](EventLoop& loop) -> Task<> {
             const common::Descriptor file(::open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
-            co_await loop.readable(file.fd());
+            co_await loop.until_readable(file.fd());
         }(world.loop));
         world.loop.run();
         CHECK(world.errors == Log{"file: cannot watch a descriptor: Operation not permitted"});
@@ -501,15 +502,15 @@ TEST_SUITE("readiness") {
         World world;
         testing::Pair pair;
         int alive = 0;
-        std::optional<EventLoop::Spawned> victim;
+        std::optional<TaskHandle> victim;
         const auto murderer = [](World& w, int fd, std::optional<Task<>>& other) -> Task<> {
-            co_await w.loop.readable(fd);
+            co_await w.loop.until_readable(fd);
             w.note("murderer");
             other.reset();  // a task that is suspended, and ready to go on
         };
         const auto innocent = [](World& w, int fd, int& count) -> Task<> {
             const Trace trace(count);
-            co_await w.loop.readable(fd);
+            co_await w.loop.until_readable(fd);
             w.note("victim");
         };
         std::optional<Task<>> task;
@@ -517,7 +518,7 @@ TEST_SUITE("readiness") {
         task.emplace(innocent(world, pair.theirs.fd(), alive));
         world.loop.spawn(
             "starter", [](World& w, std::optional<Task<>>& t, testing::Pair& p) -> Task<> {
-                co_await w.loop.sleep_for(1ms);
+                co_await w.loop.async_sleep(1ms);
                 t->start();
                 testing::write_all(p.theirs.fd(), "x");  // both become ready in one turn
                 testing::write_all(p.ours.fd(), "x");
@@ -525,6 +526,6 @@ TEST_SUITE("readiness") {
         world.loop.run();
         CHECK(world.log == Log{"1: murderer"});
         CHECK(alive == 0);
-        CHECK(world.loop.watching() == 0);
+        CHECK(world.loop.waiting() == 0);
     }
 }

@@ -12,6 +12,7 @@
 using coroutines::EventLoop;
 using coroutines::Mutex;
 using coroutines::Task;
+using coroutines::TaskHandle;
 using testing::World;
 using namespace std::chrono_literals;
 
@@ -24,21 +25,21 @@ Task<> work(World& world, Mutex& mutex, std::string name) {
     Mutex::Lock lock(mutex);
     co_await lock;
     world.note(name);
-    co_await world.loop.sleep_for(10ms);
+    co_await world.loop.async_sleep(10ms);
 }
 
 /// "a" to "d" want to work at the same time; some of them are cancelled at `when`.
 Log cancel(std::vector<std::size_t> whom, coroutines::Duration when) {
     World world;
     Mutex mutex(world.loop);
-    std::vector<EventLoop::Spawned> all;
+    std::vector<TaskHandle> all;
     for (const char* name : {"a", "b", "c", "d"}) {
         all.push_back(world.loop.spawn(name, work(world, mutex, name)));
     }
     world.loop.spawn("cancel",
-                     [](World& w, std::vector<EventLoop::Spawned>& tasks,
+                     [](World& w, std::vector<TaskHandle>& tasks,
                         std::vector<std::size_t> which, coroutines::Duration delay) -> Task<> {
-                         co_await w.loop.sleep_for(delay);
+                         co_await w.loop.async_sleep(delay);
                          for (const std::size_t index : which) tasks[index].cancel();
                      }(world, all, std::move(whom), when));
     world.loop.run();
@@ -65,8 +66,8 @@ TEST_CASE("who is destroyed when it was given the mutex, but has not gone on yet
     auto second = world.loop.spawn("b", work(world, mutex, "b"));
     world.loop.spawn("c", work(world, mutex, "c"));
     world.loop.spawn("cancel",
-                     [](World& w, EventLoop::Spawned& owner, EventLoop::Spawned& next) -> Task<> {
-                         co_await w.loop.sleep_for(1ms);
+                     [](World& w, TaskHandle& owner, TaskHandle& next) -> Task<> {
+                         co_await w.loop.async_sleep(1ms);
                          owner.cancel();  // in the next turn: first the owner goes, which makes the
                                           // next one ready,
                          next.cancel();   // and then that one, which has not been resumed

@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "chapters/08-coroutine-loop/accept_connect.hpp"
 #include "chapters/08-coroutine-loop/socket.hpp"
 #include "common/descriptor.hpp"
 #include "common/error.hpp"
@@ -63,9 +64,9 @@ TEST_SUITE("reading and writing") {
         Pair pair;
         Socket socket(world.loop, std::move(pair.ours));
         world.loop.spawn("peer", [](World& w, Descriptor& peer) -> Task<> {
-            co_await w.loop.sleep_for(10ms);
+            co_await w.loop.async_sleep(10ms);
             testing::write_all(peer.fd(), "hello");
-            co_await w.loop.sleep_for(10ms);
+            co_await w.loop.async_sleep(10ms);
             peer.close();
         }(world, pair.theirs));
         finish(world.loop, [](World& w, Socket& s) -> Task<> {
@@ -93,7 +94,7 @@ TEST_SUITE("reading and writing") {
                     x.note("all written");
                 };
                 const auto read = [](World& x, Socket& from, std::string& into) -> Task<> {
-                    co_await x.loop.sleep_for(1ms);
+                    co_await x.loop.async_sleep(1ms);
                     x.note("now the peer reads");
                     while (into.size() < 300'000) into += co_await read_once(from, 10'000);
                 };
@@ -109,15 +110,15 @@ TEST_SUITE("reading and writing") {
         Pair pair;
         Socket socket(world.loop, std::move(pair.ours));
         finish(world.loop, [](World& w, Socket& s, int peer) -> Task<> {
-            co_await w.loop.sleep_for(5ms);
+            co_await w.loop.async_sleep(5ms);
             CHECK(s.last_activity() == w.loop.now());
             const auto began = w.loop.now();
-            co_await w.loop.sleep_for(5ms);
+            co_await w.loop.async_sleep(5ms);
             CHECK(s.last_activity() == began);
             testing::write_all(peer, "x");
             co_await read_once(s);
             CHECK(s.last_activity() == began + 5ms);
-            co_await w.loop.sleep_for(5ms);
+            co_await w.loop.async_sleep(5ms);
             co_await s.write_all(std::string_view("y"));
             CHECK(s.last_activity() == began + 10ms);
         }(world, socket, pair.theirs.fd()));
@@ -131,9 +132,9 @@ TEST_SUITE("the traps of edge triggering") {
         Socket socket(loop, std::move(pair.ours));
         Log log;
         loop.spawn("peer", [](EventLoop& l, Descriptor& peer) -> Task<> {
-            co_await l.sleep_for(0ms);
+            co_await l.async_sleep(0ms);
             testing::write_all(peer.fd(), "one ");
-            co_await l.sleep_for(0ms);
+            co_await l.async_sleep(0ms);
             testing::write_all(peer.fd(), "two");
             ::shutdown(peer.fd(), SHUT_WR);
         }(loop, pair.theirs));
@@ -150,7 +151,7 @@ TEST_SUITE("the traps of edge triggering") {
         Pair pair = tcp_pair();
         Socket socket(loop, std::move(pair.ours));
         loop.spawn("peer", [](EventLoop& l, Descriptor& peer) -> Task<> {
-            co_await l.sleep_for(0ms);
+            co_await l.async_sleep(0ms);
             testing::write_all(peer.fd(), "data");
             const linger at_once{1, 0};
             ::setsockopt(peer.fd(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
@@ -189,7 +190,7 @@ TEST_SUITE("the traps of edge triggering") {
                 }
             };
             const auto other_side = [](World& x, Socket& from) -> Task<> {
-                co_await x.loop.sleep_for(1ms);
+                co_await x.loop.async_sleep(1ms);
                 co_await from.write_all(std::string_view("hello"));
                 for (std::size_t count = 0; count < 100'000;) {
                     count += (co_await read_once(from, 10'000)).size();
@@ -222,10 +223,10 @@ TEST_SUITE("a socket that goes") {
             }
         }(world, *socket));
         world.loop.spawn("closer", [](World& w, std::optional<Socket>& s) -> Task<> {
-            co_await w.loop.sleep_for(1ms);
-            CHECK(w.loop.watching() == 2);
+            co_await w.loop.async_sleep(1ms);
+            CHECK(w.loop.waiting() == 2);
             s.reset();
-            CHECK(w.loop.watching() == 0);
+            CHECK(w.loop.waiting() == 0);
         }(world, socket));
         world.loop.run();
         CHECK(world.log ==
@@ -238,14 +239,14 @@ TEST_SUITE("a socket that goes") {
         std::optional<Socket> socket(std::in_place, world.loop, std::move(pair.ours));
         const int peer = pair.theirs.fd();
         world.loop.spawn("closer", [](World& w, std::optional<Socket>& s, int fd) -> Task<> {
-            co_await w.loop.readable(fd);  // the kernel's first event: goes on before the reader
+            co_await w.loop.until_readable(fd);  // the kernel's first event: goes on before the reader
             s.reset();
         }(world, socket, peer));
         world.loop.spawn("reader", [](World& w, Socket& s) -> Task<> {
             w.note(co_await read_once(s));
         }(world, *socket));
         world.loop.spawn("start", [](World& w, Socket& s, int fd) -> Task<> {
-            co_await w.loop.sleep_for(1ms);
+            co_await w.loop.async_sleep(1ms);
             co_await s.write_all(std::string_view("for the closer"));
             testing::write_all(fd, "for the reader");
         }(world, *socket, peer));
@@ -262,10 +263,10 @@ TEST_SUITE("a socket that goes") {
             w.note(co_await read_once(s));
         }(world, first));
         world.loop.spawn("mover", [](World& w, Socket& s, int fd) -> Task<> {
-            co_await w.loop.sleep_for(1ms);
+            co_await w.loop.async_sleep(1ms);
             const Socket second(std::move(s));
             testing::write_all(fd, "hello");
-            co_await w.loop.sleep_for(1ms);
+            co_await w.loop.async_sleep(1ms);
         }(world, first, pair.theirs.fd()));
         world.loop.run();
         CHECK(world.log == Log{"1: hello"});
@@ -287,7 +288,7 @@ TEST_SUITE("accepting and connecting") {
             }(loop, listener, came),
             support::deadline());
         CHECK(came == "hello");
-        CHECK(loop.watching() == 0);
+        CHECK(loop.waiting() == 0);
     }
 
     TEST_CASE("nobody listens: ECONNREFUSED") {
@@ -309,7 +310,7 @@ TEST_SUITE("accepting and connecting") {
             CHECK(std::string(error.what()) ==
                   "cannot connect to 127.0.0.1:" + std::to_string(port) + ": Connection refused");
         }
-        CHECK(loop.watching() == 0);
+        CHECK(loop.waiting() == 0);
     }
 
     TEST_CASE("nobody answers: a time-out, and the attempt is gone") {
@@ -332,7 +333,7 @@ TEST_SUITE("accepting and connecting") {
         finish(world.loop, [](World& w, std::uint16_t port) -> Task<> {
             CHECK_THROWS_AS(co_await with_timeout(w.loop, coroutines::connect(w.loop, port), 20ms),
                             TimedOut);
-            CHECK(w.loop.watching() == 0);
+            CHECK(w.loop.waiting() == 0);
             CHECK(w.milliseconds() == 20);
         }(world, ntohs(address.sin_port)));
     }

@@ -55,7 +55,7 @@ struct World {
     }
 
     /// Nobody waits for anything any more.
-    [[nodiscard]] bool is_quiet() const { return loop.watching() == 0 && loop.sleeping() == 0; }
+    [[nodiscard]] bool is_quiet() const { return loop.waiting() == 0 && loop.sleeping() == 0; }
 };
 
 /// As a variable of a coroutine: how many frames are alive.
@@ -92,14 +92,14 @@ void finish(coroutines::EventLoop& loop, coroutines::Task<T> task,
 
 /// Runs `loop` until `task` is finished; what it throws is thrown here. False: after an hour of
 /// virtual time it is not. The other tasks are left as they are then, wherever they wait.
-/// Needs nothing but spawn() and sleep_for(): all the rest may be an exercise that is not done.
+/// Needs nothing but spawn() and async_sleep(): all the rest may be an exercise that is not done.
 [[nodiscard]] inline bool ends(coroutines::EventLoop& loop, coroutines::Task<> task,
                                coroutines::Duration limit = std::chrono::hours(1)) {
     bool ended = false;
     std::exception_ptr failure;
     const auto watch = [](coroutines::EventLoop& the_loop,
                           coroutines::Duration at_most) -> coroutines::Task<> {
-        co_await the_loop.sleep_for(at_most);
+        co_await the_loop.async_sleep(at_most);
         the_loop.stop();
     };
     const auto guard = [](coroutines::EventLoop& the_loop, coroutines::Task<> the_task, bool& done,

@@ -7,6 +7,7 @@
 #include "chapters/05-callback-loop/signals.hpp"
 #include "chapters/08-coroutine-loop/event_loop.hpp"
 #include "chapters/08-coroutine-loop/exercises/chat_room.hpp"
+#include "chapters/08-coroutine-loop/accept_connect.hpp"
 #include "chapters/08-coroutine-loop/socket.hpp"
 #include "common/command_line.hpp"
 #include "common/listener.hpp"
@@ -30,7 +31,7 @@ Task<> open(EventLoop& loop, Listener& listener, ChatRoom& room) {
 
 /// Ends the loop when the process is told to end.
 Task<> close_on_signal(EventLoop& loop, const Signals& signals) {
-    co_await loop.readable(signals.fd());
+    co_await loop.until_readable(signals.fd());
     loop.stop();
 }
 

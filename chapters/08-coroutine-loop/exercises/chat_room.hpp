@@ -212,7 +212,7 @@ private:
             if (line->empty()) continue;
             say(name + ": " + *line + '\n');
             // Now the others: who hears, who speaks too
-            co_await loop.sleep_for(Duration::zero());
+            co_await loop.async_sleep(Duration::zero());
         }
     }
 

@@ -17,11 +17,11 @@ namespace coroutines {
 /// it ends, or is cancelled.
 ///
 /// It tries once: a client that has left no room for the words does without.
-inline EventLoop::Spawned farewell(EventLoop& loop, common::Descriptor client,
+inline TaskHandle farewell(EventLoop& loop, common::Descriptor client,
                                    const std::string& words, Duration delay) {
     const auto say_it = [](EventLoop& the_loop, common::Descriptor to,
                            std::string text, Duration wait) -> Task<> {
-        co_await the_loop.sleep_for(wait);
+        co_await the_loop.async_sleep(wait);
         ::send(to.fd(), text.data(), text.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     };
     return loop.spawn("farewell",

@@ -30,7 +30,7 @@ public:
         Mutex::Lock turn(line_);
         co_await turn;
         const TimePoint due = full_at_ - (burst_ - 1) * period_;
-        if (due > loop_.now()) co_await loop_.sleep_for(due - loop_.now());
+        if (due > loop_.now()) co_await loop_.async_sleep(due - loop_.now());
         // Taken only now: who is destroyed while it sleeps has taken nothing.
         full_at_ = std::max(full_at_, loop_.now()) + period_;
     }

@@ -31,7 +31,7 @@ void say(EventLoop& loop, TimePoint began, const char* what) {
 /// Time: the coroutine stands in the queue of sleepers.
 Task<> speak(EventLoop& loop, TimePoint began, int socket) {
     for (const char* word : {"one", "two"}) {
-        co_await loop.sleep_for(300ms);
+        co_await loop.async_sleep(300ms);
         say(loop, began, "speaker: I have slept for 300 ms, and say something");
         common::check(static_cast<int>(::write(socket, word, 3)),
                       "cannot write");
@@ -44,7 +44,7 @@ Task<> speak(EventLoop& loop, TimePoint began, int socket) {
 Task<> listen(EventLoop& loop, TimePoint began, int socket) {
     std::array<char, 4> word{};
     while (true) {
-        co_await loop.readable(socket);
+        co_await loop.until_readable(socket);
         const ssize_t count = ::read(socket, word.data(), 3);
         if (count <= 0) break;
         say(loop, began, word.data());

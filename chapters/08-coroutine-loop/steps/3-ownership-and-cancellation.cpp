@@ -5,12 +5,14 @@
 #include "chapters/05-callback-loop/clock.hpp"
 #include "chapters/08-coroutine-loop/combine.hpp"
 #include "chapters/08-coroutine-loop/event_loop.hpp"
+#include "chapters/08-coroutine-loop/accept_connect.hpp"
 #include "chapters/08-coroutine-loop/socket.hpp"
 #include "common/listener.hpp"
 
 using common::Listener;
 using coroutines::EventLoop;
 using coroutines::Task;
+using coroutines::TaskHandle;
 using coroutines::TimedOut;
 using coroutines::when_any;
 using coroutines::with_timeout;
@@ -29,7 +31,7 @@ struct Frame {
 
 void count(const EventLoop& loop, const char* when) {
     std::printf("%-22s %zu asleep, %d wait for a descriptor\n", when,
-                loop.sleeping(), loop.watching());
+                loop.sleeping(), loop.waiting());
 }
 
 Task<> accept_somebody(EventLoop& loop, Listener& listener) {
@@ -40,7 +42,7 @@ Task<> accept_somebody(EventLoop& loop, Listener& listener) {
 
 Task<> sleep(EventLoop& loop, std::chrono::seconds time) {
     const Frame frame(time == 1s ? "the short sleep" : "the long sleep");
-    co_await loop.sleep_for(time);
+    co_await loop.async_sleep(time);
 }
 
 Task<> compete(EventLoop& loop, Listener& listener) {
@@ -58,12 +60,12 @@ Task<> compete(EventLoop& loop, Listener& listener) {
 }
 
 /// Looks on from outside, while the others wait.
-Task<> look_on(EventLoop& loop, EventLoop::Spawned& sleeper) {
-    co_await loop.sleep_for(500ms);
+Task<> observe(EventLoop& loop, TaskHandle& sleeper) {
+    co_await loop.async_sleep(500ms);
     count(loop, "during the race:");
     sleeper.cancel();
     // The next turn
-    co_await loop.sleep_for(0ms);
+    co_await loop.async_sleep(0ms);
     count(loop, "one is cancelled:");
 }
 
@@ -76,6 +78,6 @@ int main() {
     Listener listener(0, Listener::Mode::non_blocking);
     auto sleeper = loop.spawn("sleeper", sleep(loop, 2h));
     loop.spawn("race", compete(loop, listener));
-    loop.spawn("spectator", look_on(loop, sleeper));
+    loop.spawn("spectator", observe(loop, sleeper));
     loop.run();
 }

@@ -28,17 +28,17 @@ void compute(std::chrono::milliseconds time) {
 Task<> client(EventLoop& loop, Milliseconds& worst) {
     for (int i = 0; i < 50; ++i) {
         const TimePoint due = loop.now() + 10ms;
-        co_await loop.sleep_for(10ms);
+        co_await loop.async_sleep(10ms);
         worst = std::max<Milliseconds>(worst, loop.now() - due);
     }
 }
 
 Task<> handler(EventLoop& loop, std::chrono::milliseconds at_a_time) {
-    co_await loop.sleep_for(100ms);
+    co_await loop.async_sleep(100ms);
     for (auto left = 300ms; left > 0ms; left -= at_a_time) {
         compute(at_a_time);
         // Lets the others go first
-        co_await loop.sleep_for(0ms);
+        co_await loop.async_sleep(0ms);
     }
 }
 

@@ -7,14 +7,14 @@
 namespace {
 
 Task<> greet_wrong(EventLoop& loop, const std::string& name) {
-    co_await loop.sleep_for(1s);
+    co_await loop.async_sleep(1s);
     // By now, the caller's string is gone
     std::printf("hello %s\n", name.c_str());
 }
 
 /// By value: parameters are copied (or moved) into the frame.
 Task<> greet_fixed(EventLoop& loop, std::string name) {
-    co_await loop.sleep_for(1s);
+    co_await loop.async_sleep(1s);
     std::printf("hello %s\n", name.c_str());
 }
 

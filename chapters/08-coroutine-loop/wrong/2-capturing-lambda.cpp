@@ -11,7 +11,7 @@ const std::string answer =
 
 void start_wrong(EventLoop& loop) {
     const auto tell = [&loop, text = answer]() -> Task<> {
-        co_await loop.sleep_for(1s);
+        co_await loop.async_sleep(1s);
         // The lambda's member; where is it?
         std::printf("the answer is %s\n", text.c_str());
     };
@@ -23,7 +23,7 @@ void start_wrong(EventLoop& loop) {
 /// frame.
 void start_fixed(EventLoop& loop) {
     const auto tell = [](EventLoop& the_loop, std::string text) -> Task<> {
-        co_await the_loop.sleep_for(1s);
+        co_await the_loop.async_sleep(1s);
         std::printf("the answer is %s\n", text.c_str());
     };
     loop.spawn("tell", tell(loop, answer));

@@ -15,7 +15,7 @@ std::string make_name() {
 
 /// A string_view is a reference that does not look like one.
 Task<> greet(EventLoop& loop, std::string_view name) {
-    co_await loop.sleep_for(1s);
+    co_await loop.async_sleep(1s);
     std::printf("hello %s\n", std::string(name).c_str());
 }
 

@@ -5,7 +5,7 @@
 namespace {
 
 Task<> save(EventLoop& loop, int& saved) {
-    co_await loop.sleep_for(1s);
+    co_await loop.async_sleep(1s);
     ++saved;
 }
 

@@ -52,14 +52,14 @@ struct Bell {
 };
 
 template <typename AnyBell>
-Task<> answer_the_door(AnyBell& bell) {
+Task<> accept_visitors(AnyBell& bell) {
     co_await bell;
     std::puts("coming!");
 }
 
 template <typename AnyBell>
 Task<> visit(EventLoop& loop, AnyBell& bell) {
-    co_await loop.sleep_for(1s);
+    co_await loop.async_sleep(1s);
     bell.ring();
     // A visitor in a hurry
     bell.ring();
@@ -67,7 +67,7 @@ Task<> visit(EventLoop& loop, AnyBell& bell) {
 
 template <typename AnyBell>
 void play(EventLoop& loop, AnyBell& bell) {
-    loop.spawn("answer", answer_the_door(bell));
+    loop.spawn("answer", accept_visitors(bell));
     loop.spawn("visit", visit(loop, bell));
     loop.run();
 }

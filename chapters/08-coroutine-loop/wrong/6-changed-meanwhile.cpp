@@ -12,7 +12,7 @@ struct Account {
 };
 
 Task<> ask_the_bank(EventLoop& loop) {
-    co_await loop.sleep_for(1s);
+    co_await loop.async_sleep(1s);
 }
 
 Task<> wrong(EventLoop& loop, Account& account) {

@@ -127,7 +127,7 @@ private:
 
     Task<> sleep(std::string who, Duration delay) {
         const Waiting waiting(sleeping_, record::milliseconds(loop_.now() + delay) + ": " + who);
-        co_await loop_.sleep_for(delay);
+        co_await loop_.async_sleep(delay);
     }
 
     void started(const std::string& name) {
