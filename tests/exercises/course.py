@@ -248,10 +248,13 @@ class Region:
         return range(self.text.count("\n", 0, first), self.text.count("\n", 0, last) + 1)
 
     def outer_indent(self):
-        """Of the line on which the signature, or the marker, begins."""
+        """Of the marker, or of the function."""
         before = self.text[:self.start]
         if not self.hole.signature:
             return re.match(" *", before.rstrip("\n").rsplit("\n", 1)[-1])[0]
+        last_line = self.body.rsplit("\n", 1)
+        if len(last_line) == 2:  # the brace that closes it has a line of its own
+            return last_line[1]
         code = without_comments_and_strings(self.text)
         for match in pattern_of(self.hole.signature).finditer(code):
             if body_of(code, match.start()) == (self.start, self.end):
