@@ -44,7 +44,7 @@ std::chrono::nanoseconds parse_time(std::string_view text,
 /// Returns the option; `options` must outlive the parsing.
 inline Option idle_timeout_option(ServiceOptions& options) {
     return {"--idle-timeout", "SECONDS",
-            "close a client that is idle so long (default: never)",
+            "close a client idle for this long (default: never)",
             [&options](std::string_view text) {
                 options.idle_timeout = parse_time<std::chrono::seconds>(
                     text, "idle timeout", "seconds");
