@@ -145,7 +145,8 @@ private:
     void wait_for_client() const {
         std::this_thread::sleep_for(pause());
         pollfd question{fd(), POLLIN, 0};
-        ::poll(&question, 1, -1);  // after a signal, accept4() sleeps instead
+        // After a signal, accept4() sleeps instead.
+        ::poll(&question, 1, -1);
     }
 
     static Descriptor open_reserve() {
@@ -167,19 +168,22 @@ private:
         refused.close();
         reserve_ = open_reserve();
 
-        if (failed) {  // the socket is still readable: do not spin on it
+        // The socket is still readable: do not spin on it.
+        if (failed) {
             paused_until_ = std::chrono::steady_clock::now() +
                             std::chrono::milliseconds(100);
         }
         if (!queue_empty && !refusing_) {
             const std::string why = std::generic_category().message(reason);
             std::fprintf(stderr, "refusing clients: %s\n", why.c_str());
-            refusing_ = true;  // one message until a client is accepted again
+            // One message until a client is accepted again
+            refusing_ = true;
         }
     }
 
     Mode mode_;
-    Descriptor reserve_;  // opened first, so its number is low (chapter 03)
+    // Opened first, so that its number is low (chapter 03)
+    Descriptor reserve_;
     Descriptor socket_;
     std::uint16_t port_ = 0;
     bool refusing_ = false;

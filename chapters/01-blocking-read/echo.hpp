@@ -14,8 +14,10 @@ namespace blocking {
 inline bool write_all(int client, const char* data, std::size_t size) {
     while (size > 0) {
         const ssize_t count = write(client, data, size);
-        if (count < 0 && errno == EINTR) continue;  // a signal; nothing written
-        if (count < 0) return false;                // ECONNRESET, EPIPE
+        // A signal came before anything was written.
+        if (count < 0 && errno == EINTR) continue;
+        // ECONNRESET, EPIPE: the client has disconnected.
+        if (count < 0) return false;
         data += count;
         size -= static_cast<std::size_t>(count);
     }
@@ -29,8 +31,10 @@ inline void echo(int client) {
     while (true) {
         // The thread sleeps in this call until the client has sent something.
         const ssize_t count = read(client, buffer, sizeof buffer);
-        if (count < 0 && errno == EINTR) continue;  // a signal came first
-        if (count <= 0) return;                     // end of input, or an error
+        // A signal came before any data.
+        if (count < 0 && errno == EINTR) continue;
+        // End of input, or an error
+        if (count <= 0) return;
         if (!write_all(client, buffer, static_cast<std::size_t>(count))) return;
     }
 }

@@ -44,13 +44,15 @@ Descriptor listen_on(std::uint16_t port) {
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_port = htons(port);
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);  // 127.0.0.1
+    // 127.0.0.1
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     auto* generic = reinterpret_cast<sockaddr*>(&address);
     if (bind(listener.fd(), generic, sizeof address) == -1)
         common::throw_errno(what);
     if (listen(listener.fd(), SOMAXCONN) == -1) common::throw_errno(what);
 
-    socklen_t size = sizeof address;  // which port did we get?
+    // Port 0 means "any free port": find out which one we got.
+    socklen_t size = sizeof address;
     common::check(getsockname(listener.fd(), generic, &size),
                   "cannot read the port");
     std::printf("listening on 127.0.0.1:%d\n", ntohs(address.sin_port));
@@ -75,7 +77,8 @@ int serve(std::uint16_t port) {
     while (true) {
         const Descriptor client = next_client(listener);
         if (client) blocking::echo(client.fd());
-    }  // ~Descriptor closes the client's socket
+        // ~Descriptor closes the client's socket.
+    }
 }
 
 }  // namespace

@@ -25,7 +25,8 @@ int serve(std::uint16_t port) {
             std::thread([own = std::move(client)] {
                 blocking::echo(own.fd());
             }).detach();
-        } catch (const std::system_error& error) {  // no more threads
+        } catch (const std::system_error& error) {
+            // The system has no more threads.
             std::fprintf(stderr, "refusing a client: %s\n", error.what());
         }
     }

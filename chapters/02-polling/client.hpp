@@ -48,7 +48,8 @@ private:
     bool receive() {
         const ssize_t count = ::read(fd(), buffer_->data(), buffer_->size());
         if (count < 0) return close_unless_transient();
-        if (count == 0) {  // end of input
+        // End of input
+        if (count == 0) {
             state_ = State::finished;
             return false;
         }
@@ -62,7 +63,8 @@ private:
         const ssize_t count =
             ::write(fd(), buffer_->data() + sent_, end_ - sent_);
         if (count < 0) return close_unless_transient();
-        sent_ += static_cast<std::size_t>(count);  // perhaps only a part
+        // Perhaps only a part
+        sent_ += static_cast<std::size_t>(count);
         if (sent_ == end_) state_ = State::reading;
         return true;
     }

@@ -5,9 +5,9 @@
 #include <utility>
 
 #include "chapters/05-callback-loop/signals.hpp"
+#include "chapters/08-coroutine-loop/accept_connect.hpp"
 #include "chapters/08-coroutine-loop/conversation.hpp"
 #include "chapters/08-coroutine-loop/event_loop.hpp"
-#include "chapters/08-coroutine-loop/accept_connect.hpp"
 #include "chapters/08-coroutine-loop/socket.hpp"
 #include "common/command_line.hpp"
 #include "common/listener.hpp"

@@ -3,6 +3,7 @@
 
     pages.py check [PAGE...]    compares them with the sources and with real runs; checks links
     pages.py check-code [PAGE]  the same without the runs: the same answer on every machine
+    pages.py fix-code [PAGE...] writes the code that differs again, and runs nothing
     pages.py fix [PAGE...]      rewrites the blocks that differ, then checks
 
 Without PAGE: README.md and every page below docs/. Exit status 1 if anything is wrong.
@@ -565,19 +566,19 @@ def work_on(root, name, fix):
 def main(arguments=None, root=ROOT):
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("action", choices=("check", "check-code", "fix"))
+    parser.add_argument("action", choices=("check", "check-code", "fix", "fix-code"))
     parser.add_argument("pages", nargs="*", metavar="PAGE")
     options = parser.parse_args(arguments)
     run.cache_clear()
     global with_runs
-    with_runs = options.action != "check-code"
+    with_runs = options.action in ("check", "fix")
 
     names = options.pages or all_pages(root)
     wrong = 0
     for name in names:
         if not (root / name).is_file():
             parser.error(f"there is no page {name} in {root}")
-        mended, errors = work_on(root, name, options.action == "fix")
+        mended, errors = work_on(root, name, options.action in ("fix", "fix-code"))
         print(*mended, *errors, sep="\n", end="\n" if mended or errors else "", flush=True)
         wrong += len(errors)
     print(f"{wrong} wrong; code and transcripts are mended by: make docs-fix" if wrong

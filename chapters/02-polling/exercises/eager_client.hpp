@@ -49,7 +49,8 @@ private:
         // EXERCISE 02.2
         char block[16 * 1024];
         const std::size_t room = std::min(sizeof block, most - kept_.size());
-        if (room == 0) return;  // back-pressure: TCP stops the client
+        // Back-pressure: TCP stops the client.
+        if (room == 0) return;
         const ssize_t count = ::read(socket_.fd(), block, room);
         // END 02.2
         if (count < 0) return close_unless_transient();
@@ -75,8 +76,10 @@ private:
     // Input that has been read; kept_[0, sent_) has been written back.
     std::string kept_;
     std::size_t sent_ = 0;
-    bool ended_ = false;  // the end of input has been read
-    bool gone_ = false;   // an error: the client has disconnected
+    // The end of input has been read.
+    bool ended_ = false;
+    // An error has ended the connection.
+    bool gone_ = false;
 };
 
 }  // namespace polling

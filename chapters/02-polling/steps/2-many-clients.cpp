@@ -16,8 +16,9 @@ namespace {
 bool echo(int client) {
     char buffer[16 * 1024];
     const ssize_t count = read(client, buffer, sizeof buffer);
-    if (count < 0) return errno == EAGAIN;  // nothing yet
-    if (count == 0) return false;           // end of input
+    // EAGAIN: nothing yet. 0: end of input.
+    if (count < 0) return errno == EAGAIN;
+    if (count == 0) return false;
     [[maybe_unused]] const ssize_t taken =
         write(client, buffer, static_cast<std::size_t>(count));
     return true;

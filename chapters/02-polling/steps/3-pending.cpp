@@ -22,7 +22,8 @@ struct Conversation {
     /// Makes at most one read and one write. Returns false at the end of input
     /// or if the client has disconnected.
     bool echo(int client) {
-        if (sent == end) {  // nothing is pending: read
+        // Nothing is pending: read.
+        if (sent == end) {
             const ssize_t count = read(client, buffer.data(), buffer.size());
             if (count < 0) return errno == EAGAIN;
             if (count == 0) return false;
@@ -30,7 +31,8 @@ struct Conversation {
             end = static_cast<std::size_t>(count);
         }
         const ssize_t count = write(client, buffer.data() + sent, end - sent);
-        if (count < 0) return errno == EAGAIN;  // no room: try the next turn
+        // No room: try again in the next turn.
+        if (count < 0) return errno == EAGAIN;
         sent += static_cast<std::size_t>(count);
         return true;
     }

@@ -18,7 +18,7 @@ namespace coroutines {
 ///
 /// It tries once: a client that has left no room for the words does without.
 inline TaskHandle farewell(EventLoop& loop, common::Descriptor client,
-                                   const std::string& words, Duration delay) {
+                           const std::string& words, Duration delay) {
     const auto say_it = [](EventLoop& the_loop, common::Descriptor to,
                            std::string text, Duration wait) -> Task<> {
         co_await the_loop.async_sleep(wait);

@@ -3,9 +3,9 @@
 #include <cstdio>
 
 #include "chapters/05-callback-loop/clock.hpp"
+#include "chapters/08-coroutine-loop/accept_connect.hpp"
 #include "chapters/08-coroutine-loop/combine.hpp"
 #include "chapters/08-coroutine-loop/event_loop.hpp"
-#include "chapters/08-coroutine-loop/accept_connect.hpp"
 #include "chapters/08-coroutine-loop/socket.hpp"
 #include "common/listener.hpp"
 
