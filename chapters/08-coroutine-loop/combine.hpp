@@ -33,12 +33,12 @@ template <typename T>
 using Outcome = std::variant<std::monostate, Value<T>, std::exception_ptr>;
 
 /// Tasks that run at the same time, and the one coroutine that waits for them.
-/// The members are variables of that coroutine: when it returns or throws,
-/// those that still run are destroyed, before whoever awaits it goes on.
+/// The members are variables of that coroutine. So when it returns or throws,
+/// the members that still run are destroyed before its own awaiter resumes.
 class Group {
 public:
-    /// The coroutine around one task of a group: it stores how the task ended
-    /// and tells the group. Owns its frame, and through it the task.
+    /// The coroutine around one task of a group. It stores how the task ended
+    /// and notifies the group. A Member owns its frame, and so the task.
     class Member {
     public:
         struct promise_type : simulated::PooledFrame {
@@ -97,8 +97,8 @@ public:
     // The awaiter.
     [[nodiscard]] bool await_ready() const noexcept { return missing_ == 0; }
 
-    /// Starts the tasks, one after the other; none any more when the wait is
-    /// over.
+    /// Starts the tasks in order, and stops starting them once the wait is
+    /// over. Returns false if there is nothing left to wait for.
     bool await_suspend(std::coroutine_handle<> waiting) {
         for (Member& member : members_) {
             member.start(*this);
@@ -111,7 +111,8 @@ public:
     void await_resume() const noexcept {}
 
 private:
-    /// Returns whom to resume.
+    /// Returns the coroutine to resume next: the waiting one once the wait is
+    /// over, otherwise none (std::noop_coroutine()).
     std::coroutine_handle<> on_member_done(bool failed) noexcept {
         missing_ = failed ? 0 : missing_ - 1;
         if (missing_ > 0 || !waiting_) return std::noop_coroutine();
@@ -120,7 +121,7 @@ private:
 
     std::span<Member> members_;
     std::size_t missing_;
-    // Null until all have started
+    // Null until all members have started
     std::coroutine_handle<> waiting_;
 };
 
@@ -156,7 +157,8 @@ void rethrow_if_failed(const Outcomes& outcomes) {
                outcomes);
 }
 
-/// The result of the one task that has one, at its place in the variant.
+/// Returns the result of the only task that has one, at its index in the
+/// variant.
 template <typename Result, std::size_t i = 0, typename Outcomes>
 Result winner(Outcomes& outcomes) {
     if constexpr (i + 1 < std::tuple_size_v<Outcomes>) {
@@ -169,9 +171,9 @@ Result winner(Outcomes& outcomes) {
 
 }  // namespace detail
 
-/// `co_await when_all(a, b)` runs the tasks at the same time and gives the
+/// `co_await when_all(a, b)` runs the tasks at the same time and returns the
 /// tuple of their results. The first exception destroys the other tasks,
-/// wherever they wait, and then travels on.
+/// wherever they are suspended, and then propagates.
 template <typename... T>
 Task<std::tuple<detail::Value<T>...>> when_all(Task<T>... tasks) {
     std::tuple<detail::Outcome<T>...> outcomes;
@@ -190,8 +192,9 @@ Task<std::tuple<detail::Value<T>...>> when_all(Task<T>... tasks) {
 
 /// `co_await when_any(a, b)` runs the tasks at the same time until the first
 /// one ends, by a result or by an exception, and destroys the others, wherever
-/// they wait. Gives the winner's result: the variant's index says who it was.
-/// Starts the tasks in order, and no further one when one has ended.
+/// they are suspended. Returns the winner's result; the variant's index tells
+/// which task won. Starts the tasks in order, and starts no other once one has
+/// ended.
 template <typename... T>
     requires(sizeof...(T) > 0)
 Task<std::variant<detail::Value<T>...>> when_any(Task<T>... tasks) {
@@ -204,15 +207,14 @@ Task<std::variant<detail::Value<T>...>> when_any(Task<T>... tasks) {
     co_return detail::winner<std::variant<detail::Value<T>...>>(outcomes);
 }
 
-/// A task that does nothing for `delay`: async_sleep() for those who want a
-/// Task.
+/// Returns a task that does nothing for `delay`: async_sleep() as a Task.
 inline Task<> pass(EventLoop& loop, Duration delay) {
     co_await loop.async_sleep(delay);
 }
 
-/// `co_await with_timeout(loop, task, limit)` is the task's result, if it ends
-/// within `limit`. Otherwise the task is destroyed, wherever it waits, and
-/// TimedOut is thrown.
+/// `co_await with_timeout(loop, task, limit)` returns the task's result if it
+/// ends within `limit`. Otherwise it destroys the task, wherever it is
+/// suspended, and throws TimedOut.
 template <typename T>
 Task<T> with_timeout(EventLoop& loop, Task<T> task, Duration limit) {
     auto result = co_await when_any(std::move(task), pass(loop, limit));

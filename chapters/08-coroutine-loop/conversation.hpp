@@ -18,14 +18,14 @@ namespace coroutines {
 
 using common::ServiceOptions;
 
-/// One client, for as long as it is here.
+/// The conversation with one client, for as long as it is connected.
 class Conversation {
 public:
     /// `loop` and `options` are not owned, and must outlive it.
     Conversation(EventLoop& loop, const ServiceOptions& options, Socket client)
         : loop_(loop), options_(options), client_(std::move(client)) {}
 
-    /// Sends back every byte until the client says that no more will come.
+    /// Sends back every byte until the end of the client's input.
     Task<> echo() {
         std::array<char, 16 * 1024> buffer;
         while (true) {
@@ -39,8 +39,8 @@ public:
         }
     }
 
-    /// Ends when the client has been silent for too long. That we are slow to
-    /// reply is not its silence.
+    /// Ends when the client has been idle for too long. The time of a delayed
+    /// reply does not count as idle.
     Task<> silence() {
         while (true) {
             const TimePoint last =
@@ -55,23 +55,22 @@ private:
     EventLoop& loop_;
     const ServiceOptions& options_;
     Socket client_;
-    // Of the last reply that was delayed
+    // When the last delayed reply is due
     TimePoint reply_due_;
 };
 
-/// Talks to one client, and closes the connection in the end.
+/// Serves one client, and closes the connection at the end.
 inline Task<> converse(EventLoop& loop, const ServiceOptions& options,
                        Socket client) try {
     Conversation conversation(loop, options, std::move(client));
     if (options.idle_timeout.count() > 0) {
-        // The loser is destroyed
+        // when_any() destroys the loser.
         co_await when_any(conversation.echo(), conversation.silence());
     } else {
         co_await conversation.echo();
     }
 } catch (const std::system_error&) {
-    // ECONNRESET, EPIPE...: the client is gone, and nobody else has lost
-    // anything
+    // ECONNRESET, EPIPE...: the client is gone. No other client is affected.
     co_return;
 }
 

@@ -1,5 +1,5 @@
-// One at a time, and the others wait in line: for coroutines, so no thread is
-// stopped.
+// An asynchronous mutex: a coroutine that finds it locked is suspended, and the
+// thread continues with others.
 #pragma once
 
 #include <coroutine>
@@ -9,21 +9,22 @@
 
 namespace coroutines {
 
-/// Locked by at most one coroutine at a time; first come, first served.
+/// At most one coroutine holds it at a time, first come, first served. After
 ///
 ///     Mutex::Lock lock(mutex);
-///     co_await lock;           // goes on when it is ours
-///     ...                      // until the end of the scope
+///     co_await lock;
 ///
-/// It must outlive its locks.
+/// the coroutine holds the mutex until the end of the scope. The Mutex must
+/// outlive its locks.
 class Mutex {
 public:
     /// `loop` is not owned.
     explicit Mutex(EventLoop& loop) : loop_(loop) {}
 
-    /// A variable of whoever wants the mutex: its place in line, and then the
-    /// mutex itself, until it is destroyed, by an exception or with its frame
-    /// too. To be awaited once.
+    /// A local variable of the coroutine that wants the mutex. It is first the
+    /// coroutine's entry in the queue, and after the `co_await` the ownership
+    /// of the mutex, until it is destroyed: by the end of the scope, by an
+    /// exception, or with the frame. It may be awaited once.
     class Lock : simulated::Waiter {
     public:
         explicit Lock(Mutex& mutex) : mutex_(mutex) {}
@@ -48,8 +49,8 @@ public:
     };
 
 private:
-    /// It stays locked, so that nobody comes in between: the next in line owns
-    /// it now.
+    /// Hands the mutex to the next waiter. It stays locked meanwhile, so that
+    /// no other coroutine can get in between.
     void pass_on() {
         owner_ = nullptr;
         if (waiting_.empty()) return;

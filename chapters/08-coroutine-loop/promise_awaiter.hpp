@@ -48,7 +48,7 @@ namespace promises {
 
 /// Found by argument-dependent lookup. The coroutine must not be destroyed
 /// while it waits: the handler would resume a frame that is gone, and a Promise
-/// knows no way to take a handler back.
+/// has no way to remove a handler.
 template <typename T>
 coroutines::PromiseAwaiter<T> operator co_await(Promise<T> promise) {
     return coroutines::PromiseAwaiter<T>(std::move(promise));

@@ -1,4 +1,4 @@
-// Those who sleep, ordered by the time when they wake.
+// The sleeping coroutines, ordered by their wake time.
 #pragma once
 
 #include <cstddef>
@@ -13,62 +13,61 @@ namespace coroutines {
 
 using callbacks::TimePoint;
 
-/// A waiter that knows where it stands in the SleepQueue, so that it can leave
+/// A waiter that knows its index in the SleepQueue, so that it can be removed
 /// at any time.
 struct Sleeper : simulated::Waiter {
     static constexpr std::size_t nowhere = SIZE_MAX;
     std::size_t place = nowhere;
 };
 
-/// A binary heap: the sleeper that wakes first is on top; among equals, the one
-/// that came first. Putting one in, taking the first one out, and taking out
-/// any other one: O(log n) each.
+/// A binary heap. The sleeper that wakes first is on top; among sleepers with
+/// the same wake time, the one that was pushed first. Pushing one, popping the
+/// first one and removing any other one cost O(log n) each.
 ///
-/// Chapter 07's queue is faster and cannot be used here: it moves its clock to
-/// the next wake time. The real clock moves by itself, and we can only ask how
-/// long the first one still has to sleep.
+/// Chapter 07's queue is faster, but it moves its own clock to the next wake
+/// time. The real clock moves by itself, and a loop can only ask how long the
+/// first sleeper still has to sleep.
 class SleepQueue {
 public:
     [[nodiscard]] bool empty() const { return heap_.empty(); }
     [[nodiscard]] std::size_t size() const { return heap_.size(); }
 
-    /// When the first one wakes. Requires that there is one.
+    /// Returns when the first sleeper wakes. The queue must not be empty.
     [[nodiscard]] TimePoint next_deadline() const {
         return heap_.front().wake_at;
     }
 
-    /// `sleeper` is not owned, and leaves before it is destroyed. Throws
-    /// std::bad_alloc.
+    /// Adds `sleeper`, which is not owned and must be removed before it is
+    /// destroyed. Throws std::bad_alloc.
     void push(Sleeper& sleeper, TimePoint wake_at) {
         const Entry entry{wake_at, next_order_++, &sleeper};
         heap_.push_back(entry);
         rise(heap_.size() - 1, entry);
     }
 
-    /// Takes the first one out. Requires that there is one.
+    /// Removes the first sleeper and returns it. The queue must not be empty.
     Sleeper& pop() noexcept {
         Sleeper& first = *heap_.front().sleeper;
         remove(first);
         return first;
     }
 
-    /// Takes out `sleeper`, if it is in this queue.
+    /// Removes `sleeper` if it is in this queue.
     void remove(Sleeper& sleeper) noexcept {
         const std::size_t hole = std::exchange(sleeper.place, Sleeper::nowhere);
         if (hole == Sleeper::nowhere) return;
         const Entry last = heap_.back();
         heap_.pop_back();
-        // It was the last one itself
+        // It was the last entry itself.
         if (hole == heap_.size()) return;
-        // The last entry fills the hole: too late for the place, or too early,
-        // or just right.
+        // The last entry fills the hole. It may have to sink or to rise.
         rise(sink(hole, last), last);
     }
 
 private:
     struct Entry {
         TimePoint wake_at;
-        // Of arrival
+        // The order of arrival
         std::uint64_t order;
         Sleeper* sleeper;
 
@@ -78,8 +77,8 @@ private:
         }
     };
 
-    /// Puts `entry` where the hole at `place` is, or above, so that its parent
-    /// is before it.
+    /// Puts `entry` into the hole at `place`, or above it, so that its parent
+    /// is not after it.
     void rise(std::size_t place, const Entry& entry) noexcept {
         while (place > 0 && entry < heap_[(place - 1) / 2]) {
             put(place, heap_[(place - 1) / 2]);
@@ -88,8 +87,8 @@ private:
         put(place, entry);
     }
 
-    /// Moves the hole at `place` down, to where no child is before `entry`.
-    /// Returns where that is.
+    /// Moves the hole at `place` down until no child is before `entry`. Returns
+    /// its new index.
     std::size_t sink(std::size_t place, const Entry& entry) noexcept {
         while (true) {
             std::size_t child = 2 * place + 1;
@@ -106,7 +105,7 @@ private:
         entry.sleeper->place = place;
     }
 
-    // The children of entry i are the entries 2i + 1 and 2i + 2
+    // The children of entry i are the entries 2i + 1 and 2i + 2.
     std::vector<Entry> heap_;
     std::uint64_t next_order_ = 0;
 };

@@ -1,5 +1,5 @@
-// Exercise 08.5: the chat room as a server. Talk to it from two terminals: nc
-// localhost 7000
+// Exercise 08.5: the chat room as a server. Talk to it from two terminals with
+// nc localhost 7000
 #include <csignal>
 #include <cstdint>
 #include <utility>
@@ -21,7 +21,8 @@ using coroutines::EventLoop;
 using coroutines::Socket;
 using coroutines::Task;
 
-/// Lets one client after the other into the room.
+/// Accepts clients one after the other; each attends the room in a task of its
+/// own.
 Task<> open(EventLoop& loop, Listener& listener, ChatRoom& room) {
     while (true) {
         Socket client = co_await accept(loop, listener);
@@ -29,7 +30,7 @@ Task<> open(EventLoop& loop, Listener& listener, ChatRoom& room) {
     }
 }
 
-/// Ends the loop when the process is told to end.
+/// Stops the loop on SIGINT or SIGTERM.
 Task<> close_on_signal(EventLoop& loop, const Signals& signals) {
     co_await loop.until_readable(signals.fd());
     loop.stop();
@@ -40,7 +41,7 @@ int run(std::uint16_t port) {
     const Signals signals{SIGINT, SIGTERM};
     Listener listener(port, Listener::Mode::non_blocking);
     ChatRoom room;
-    // Destroyed first, with all who are still in the room
+    // Destroyed before the room, with all members that are still in it
     EventLoop loop;
     loop.spawn("door", open(loop, listener, room));
     loop.spawn("signals", close_on_signal(loop, signals));

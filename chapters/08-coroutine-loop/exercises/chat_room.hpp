@@ -1,5 +1,5 @@
-// Exercise 08.5, the capstone: a chat room. What is said is said once;
-// everybody hears it when they can.
+// Exercise 08.5, the capstone: a chat room. Each line is stored once, and each
+// member hears it as soon as it can.
 #pragma once
 
 #include <algorithm>
@@ -22,26 +22,26 @@
 
 namespace coroutines {
 
-/// The lines that come from a socket. A read gives what has arrived: half a
-/// line, or ten.
+/// Splits what comes from a socket into lines. One read returns what has
+/// arrived: half a line, or ten.
 class LineReader {
 public:
-    /// In bytes. A line that is longer is cut into pieces of this size, each a
-    /// line of its own, as soon as they have come: what it keeps is bounded.
+    /// In bytes. A longer line is cut into pieces of this size, each a line of
+    /// its own, as soon as they have come. So the memory used is bounded.
     static constexpr std::size_t longest = 512;
 
     /// `socket` is not owned, and must outlive it.
     explicit LineReader(Socket& socket) : socket_(socket) {}
 
-    /// The next line, without its end (LF, or CR LF), and with '?' for each
-    /// control character: a terminal would obey them. Nothing at the end of
-    /// input: what does not end with LF was not said. Throws as Socket::read()
-    /// does.
+    /// Returns the next line, without its end (LF, or CR LF), and with '?' for
+    /// each control character, which a terminal would obey. Returns nothing at
+    /// the end of input: an unfinished line was not said. Throws as
+    /// Socket::read() does.
     Task<std::optional<std::string>> next() {
         while (true) {
             const std::size_t length = std::min(kept_.find('\n'), longest);
             if (length < kept_.size()) {
-                // Otherwise a piece of a longer one
+                // Otherwise it is a piece of a longer line.
                 const bool whole = kept_[length] == '\n';
                 std::string line = kept_.substr(0, length);
                 kept_.erase(0, length + (whole ? 1 : 0));
@@ -62,30 +62,26 @@ private:
     }
 
     Socket& socket_;
-    // What was read, and was not yet given as a line
+    // What was read and not yet returned as a line
     std::string kept_;
 };
 
-/// Where everybody hears everybody. All that the room says is a line that ends
-/// with LF:
+/// A room in which every member hears every line. All that the room says is a
+/// line that ends with LF:
 ///
-///     * what is your name?                      at first, and again after each
-///     of these two:
+///     * what is your name?      at first, and again after each of these two:
 ///     * a name is 1 to 16 letters and digits
 ///     * NAME is taken
-///     * NAME has joined                         the first line that NAME
-///     itself hears NAME: TEXT                                for a line that
-///     is not empty; NAME hears it too
-///     * NAME has left                           the last line that NAME itself
-///     hears
-///     * you missed N lines                      in the place of lines that
-///     somebody was too slow
-///                                               to take: the oldest of more
-///                                               than `kept`
+///     * NAME has joined         the first line that NAME itself hears
+///     NAME: TEXT                for each line that is not empty; NAME hears it
+///                               too
+///     * NAME has left           the last line that NAME itself hears
+///     * you missed N lines      instead of the oldest lines, if a member was
+///                               too slow and is owed more than `kept`
 ///
-/// All hear the same lines in the same order. Nobody waits for a member that
-/// does not read; what is kept in memory for one does not grow. Whoever says
-/// much says at most one line a turn of the loop.
+/// All members hear the same lines in the same order. No member waits for one
+/// that does not read, and the memory kept for that one does not grow. A member
+/// that says much says at most one line in a turn of the loop.
 ///
 /// A room is created before its loop, since the loop destroys the members that
 /// are left.
@@ -93,13 +89,13 @@ class ChatRoom {
 public:
     static constexpr std::size_t longest_name = 16;
 
-    /// So many lines are kept for those who are slow.
+    /// The number of lines that are kept for slow members
     static constexpr std::size_t kept = 256;
 
     /// Lets `client` take part, from the question for its name until it leaves:
-    /// by the end of its input (what it is still to hear is sent before the
-    /// connection is closed), by an error of the connection, or because this
-    /// task is destroyed. However it leaves, it is announced, once.
+    /// by the end of its input (what it is still owed is sent before the
+    /// connection closes), by an error of the connection, or because this task
+    /// is destroyed. However it leaves, that is announced, once.
     Task<> attend(EventLoop& loop, Socket client) {
         try {
             LineReader lines(client);
@@ -110,12 +106,13 @@ public:
             co_await when_all(hear(loop, client, said_, end),
                               speak(loop, lines, *name, end));
         } catch (const std::system_error&) {
-            // ECONNRESET, EPIPE...: it is gone, and has left on the way here
+            // ECONNRESET, EPIPE...: the client is gone, and ~Presence has
+            // announced it.
             co_return;
         }
     }
 
-    /// How many have joined, and have not left.
+    /// Returns how many members have joined and not left.
     [[nodiscard]] std::size_t members() const { return names_.size(); }
 
     static bool is_name(std::string_view text) {
@@ -126,11 +123,11 @@ public:
 
 private:
     // EXERCISE 08.5
-    // Of a line; the first one that the room has heard is 0
+    // The number of a line, counted from 0
     using Number = std::uint64_t;
 
-    /// `co_await News(loop, room)`: until the next line is said. Chapter 07's
-    /// Event, which happens again and again.
+    /// `co_await News(loop, room)` resumes when the next line has been said: a
+    /// chapter 07 Event that occurs again and again.
     struct News : Waiter {
         News(EventLoop& its_loop, ChatRoom& its_room)
             : loop(its_loop), room(its_room) {}
@@ -145,8 +142,8 @@ private:
         ChatRoom& room;
     };
 
-    /// Publishes: one line in one place, however many listen. Waits for nobody,
-    /// and runs nobody.
+    /// Publishes a line: stores it once, however many members listen, and
+    /// schedules the waiting ones. It neither waits nor resumes a coroutine.
     void say(std::string line) noexcept {
         log_[said_++ % kept] = std::move(line);
         while (!waiting_.empty()) {
@@ -155,9 +152,9 @@ private:
         }
     }
 
-    /// A name's time in the room, from "has joined" to "has left". A variable:
-    /// however the task ends that has it, the member has left. `end` becomes
-    /// the number behind its last line.
+    /// The presence of a name in the room, from "has joined" to "has left". It
+    /// is a local variable, so however its task ends, the member leaves. `end`
+    /// becomes the number after the last line that the member hears.
     class Presence {
     public:
         Presence(ChatRoom& room, std::string name, Number& end)
@@ -181,12 +178,12 @@ private:
         ChatRoom& room_;
         Number& end_;
         std::string name_;
-        // Made beforehand: a destructor must not fail
+        // Built in advance, because a destructor must not fail
         std::string farewell_;
     };
 
-    /// Asks until the answer is a name that nobody has. Nothing: the client
-    /// left instead.
+    /// Asks until the answer is a name that is not in use, and returns it, or
+    /// nothing if the client has left.
     Task<std::optional<std::string>> ask_name(Socket& client,
                                               LineReader& lines) {
         std::string trouble;
@@ -204,23 +201,23 @@ private:
         }
     }
 
-    /// What the member says goes to the room.
+    /// Passes what the member says to the room.
     Task<> speak(EventLoop& loop, LineReader& lines, std::string name,
                  Number& end) {
         const Presence presence(*this, name, end);
         while (const std::optional<std::string> line = co_await lines.next()) {
             if (line->empty()) continue;
             say(name + ": " + *line + '\n');
-            // Now the others: who hears, who speaks too
+            // Let the other members hear and speak.
             co_await loop.async_sleep(Duration::zero());
         }
     }
 
-    /// What the room says goes to the member: the lines from number `next` to
-    /// before `end`.
+    /// Sends the room's lines to the member, from number `next` up to but not
+    /// including `end`.
     Task<> hear(EventLoop& loop, Socket& client, Number next,
                 const Number& end) {
-        // Bytes to be sent at once
+        // Bytes in one write
         constexpr std::size_t enough = 4096;
         while (next < end) {
             while (next == said_) co_await News(loop, *this);
@@ -238,14 +235,14 @@ private:
         }
     }
 
-    // Line n is log_[n % kept], as long as it is kept
+    // Line n is log_[n % kept] while it is kept.
     std::array<std::string, kept> log_;
-    // How many lines were said so far: the next one's number
+    // How many lines were said so far, and so the number of the next one
     Number said_ = 0;
-    // Those who have heard all of them
+    // The members that have heard every line so far
     WaitList waiting_;
     // END 08.5
-    // Of the members
+    // The members' names
     std::set<std::string, std::less<>> names_;
 };
 

@@ -11,12 +11,11 @@
 
 namespace coroutines {
 
-/// After `delay` sends `words` to `client` and closes the connection. Returns
-/// at once: a task of the loop waits meanwhile, and it has whatever it needs
-/// for itself. `client` and a copy of `words` belong to it; both are gone when
-/// it ends, or is cancelled.
+/// After `delay`, sends `words` to `client` and closes the connection. Returns
+/// at once: a task of the loop waits meanwhile. The task owns `client` and a
+/// copy of `words`, and both are destroyed when it ends or is cancelled.
 ///
-/// It tries once: a client that has left no room for the words does without.
+/// It tries to send once: if the client's buffer is full, the words are lost.
 inline TaskHandle farewell(EventLoop& loop, common::Descriptor client,
                            const std::string& words, Duration delay) {
     const auto say_it = [](EventLoop& the_loop, common::Descriptor to,

@@ -1,7 +1,8 @@
 // Step 08.1: co_await on chapter 06's Promise is then(), with the rest of the
 // function as handler.
 //
-// And what a Task saves: the allocations of a thousand waits, counted.
+// It also counts the allocations of a thousand waits, with promises and with
+// tasks.
 #include <cstdio>
 #include <stdexcept>
 
@@ -17,15 +18,15 @@ using simulated::Task;
 
 namespace {
 
-/// As a chain: what comes afterwards is a function of its own.
+/// As a chain: the next step is a function of its own.
 Promise<int> add_as_chain(const Promise<int>& a, const Promise<int>& b) {
     return a.then([b](int x) { return b.then([x](int y) { return x + y; }); });
 }
 
-/// As a coroutine: what comes afterwards is what comes afterwards. Its result
-/// goes into a Task<int>::promise_type, which the compiler looks for by that
-/// name. That is the coroutine's own end of its Task, and has nothing to do
-/// with Promise<int>, which it only waits for.
+/// As a coroutine: the next step is the next line. Its result goes into a
+/// Task<int>::promise_type, which the compiler looks up by that name. That is
+/// the coroutine's own end of its Task, and has nothing to do with
+/// Promise<int>, for which it only waits.
 Task<int> add_as_coroutine(Promise<int> a, Promise<int> b) {
     const int x = co_await a;
     const int y = co_await b;

@@ -1,7 +1,7 @@
 // Step 08.2: the two things that a loop can wait for, each behind a co_await.
 //
-// The same coroutines twice: on the real clock, and on one that jumps as soon
-// as nobody is ready.
+// The same coroutines run twice: on the steady clock, and on a simulated one
+// that jumps as soon as no coroutine is ready.
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -28,7 +28,7 @@ void say(EventLoop& loop, TimePoint began, const char* what) {
     std::printf("%4d ms  %s\n", static_cast<int>(time.count()), what);
 }
 
-/// Time: the coroutine stands in the queue of sleepers.
+/// Waits for time: the coroutine is in the sleep queue.
 Task<> speak(EventLoop& loop, TimePoint began, int socket) {
     for (const char* word : {"one", "two"}) {
         co_await loop.async_sleep(300ms);
@@ -39,8 +39,8 @@ Task<> speak(EventLoop& loop, TimePoint began, int socket) {
     ::shutdown(socket, SHUT_WR);
 }
 
-/// Readiness: the descriptor is on epoll's list, and its tag leads to the
-/// coroutine.
+/// Waits for readiness: the descriptor is registered with epoll, and its tag
+/// leads to the coroutine.
 Task<> listen(EventLoop& loop, TimePoint began, int socket) {
     std::array<char, 4> word{};
     while (true) {

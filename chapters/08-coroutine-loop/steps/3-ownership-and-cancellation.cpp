@@ -1,4 +1,4 @@
-// Step 08.3: who owns which frame, and what happens to the loser of a race.
+// Step 08.3: which frame owns which, and what happens to the loser of a race.
 #include <chrono>
 #include <cstdio>
 
@@ -22,7 +22,7 @@ namespace {
 
 /// A variable of a coroutine lives as long as the frame does.
 struct Frame {
-    explicit Frame(const char* whose) : name(whose) {}
+    explicit Frame(const char* its_name) : name(its_name) {}
     Frame(const Frame&) = delete;
     Frame& operator=(const Frame&) = delete;
     ~Frame() { std::printf("        the frame of %s is gone\n", name); }
@@ -34,9 +34,9 @@ void count(const EventLoop& loop, const char* when) {
                 loop.sleeping(), loop.waiting());
 }
 
-Task<> accept_somebody(EventLoop& loop, Listener& listener) {
-    const Frame frame("accept_somebody");
-    // Nobody comes
+Task<> accept_one(EventLoop& loop, Listener& listener) {
+    const Frame frame("accept_one");
+    // No client ever connects.
     co_await accept(loop, listener);
 }
 
@@ -47,24 +47,24 @@ Task<> sleep(EventLoop& loop, std::chrono::seconds time) {
 
 Task<> compete(EventLoop& loop, Listener& listener) {
     count(loop, "before the race:");
-    co_await when_any(accept_somebody(loop, listener), sleep(loop, 1h),
+    co_await when_any(accept_one(loop, listener), sleep(loop, 1h),
                       sleep(loop, 1s));
     count(loop, "after the race:");
 
     try {
-        co_await with_timeout(loop, accept_somebody(loop, listener), 2s);
+        co_await with_timeout(loop, accept_one(loop, listener), 2s);
     } catch (const TimedOut& error) {
         std::printf("with_timeout: %s\n", error.what());
     }
-    count(loop, "after the time-out:");
+    count(loop, "after the timeout:");
 }
 
-/// Looks on from outside, while the others wait.
+/// Counts while the other tasks wait, and cancels one of them.
 Task<> observe(EventLoop& loop, TaskHandle& sleeper) {
     co_await loop.async_sleep(500ms);
     count(loop, "during the race:");
     sleeper.cancel();
-    // The next turn
+    // Until the next turn
     co_await loop.async_sleep(0ms);
     count(loop, "one is cancelled:");
 }
@@ -72,7 +72,7 @@ Task<> observe(EventLoop& loop, TaskHandle& sleeper) {
 }  // namespace
 
 int main() {
-    // So that you need not wait for it
+    // Simulated, so that an hour takes no time
     callbacks::SimulatedClock clock;
     EventLoop loop(clock);
     Listener listener(0, Listener::Mode::non_blocking);

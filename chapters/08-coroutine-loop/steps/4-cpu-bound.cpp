@@ -1,8 +1,7 @@
-// Step 08.4: the limit. One thread: a coroutine that computes and never waits
-// stops all the others.
+// Step 08.4: the limit of one thread. A coroutine that computes and never
+// suspends stalls all the others.
 //
-// Ten clients ask the loop for 10 ms of sleep again and again. How late do they
-// wake?
+// Ten clients sleep for 10 ms again and again. How late do they wake?
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -37,7 +36,7 @@ Task<> handler(EventLoop& loop, std::chrono::milliseconds at_a_time) {
     co_await loop.async_sleep(100ms);
     for (auto left = 300ms; left > 0ms; left -= at_a_time) {
         compute(at_a_time);
-        // Lets the others go first
+        // Yields: the other ready tasks run first.
         co_await loop.async_sleep(0ms);
     }
 }
@@ -56,5 +55,5 @@ void measure(const char* what, std::chrono::milliseconds at_a_time) {
 int main() {
     measure("ten clients:", 0ms);
     measure("and a handler that computes for 300 ms:", 300ms);
-    measure("the same, letting go of the thread each 5 ms:", 5ms);
+    measure("the same, yielding every 5 ms:", 5ms);
 }

@@ -1,5 +1,4 @@
-// Counts what a program asks the free store for. Include it in one file of the
-// program.
+// Counts the heap allocations of a program. Include it in one source file.
 #pragma once
 
 #include <cstddef>

@@ -8,7 +8,7 @@ namespace {
 
 Task<> greet_wrong(EventLoop& loop, const std::string& name) {
     co_await loop.async_sleep(1s);
-    // By now, the caller's string is gone
+    // By now, the caller's string is gone.
     std::printf("hello %s\n", name.c_str());
 }
 
@@ -20,7 +20,7 @@ Task<> greet_fixed(EventLoop& loop, std::string name) {
 
 void greet(EventLoop& loop, bool fixed) {
     const std::string name =
-        "whoever you may be, on the other side of the network";
+        "a client with a name that does not fit into the small buffer";
     loop.spawn("greet",
                fixed ? greet_fixed(loop, name) : greet_wrong(loop, name));
 }

@@ -12,15 +12,15 @@ const std::string answer =
 void start_wrong(EventLoop& loop) {
     const auto tell = [&loop, text = answer]() -> Task<> {
         co_await loop.async_sleep(1s);
-        // The lambda's member; where is it?
+        // `text` is a member of the lambda. Where is the lambda now?
         std::printf("the answer is %s\n", text.c_str());
     };
     loop.spawn("tell", tell());
+    // The task lives on, the lambda does not.
 }
-// The task lives on, the lambda does not
 
-/// No captures: what it needs comes in as parameters, and those are in the
-/// frame.
+/// Without captures: what the coroutine needs comes as parameters, which are in
+/// the frame.
 void start_fixed(EventLoop& loop) {
     const auto tell = [](EventLoop& the_loop, std::string text) -> Task<> {
         co_await the_loop.async_sleep(1s);

@@ -26,7 +26,7 @@ Task<> wrong(EventLoop& loop) {
     co_await std::move(greeting);
 }
 
-/// Awaited in one expression: temporaries live to its end, and that is when the
+/// Awaited in one expression: temporaries live until its end, and by then the
 /// task is done.
 Task<> fixed(EventLoop& loop) {
     co_await greet(loop, make_name());

@@ -1,5 +1,5 @@
-// Wrong 08.4: a task that nobody awaits. Calling a coroutine creates it; it has
-// not begun.
+// Wrong 08.4: a task that is never awaited. Calling a coroutine creates it, but
+// does not start it.
 #include "chapters/08-coroutine-loop/wrong/support.hpp"
 
 namespace {
@@ -18,9 +18,8 @@ Task<> wrong(EventLoop& loop, int& saved) {
 }
 
 Task<> fixed(EventLoop& loop, int& saved) {
-    // Wait for it,
+    // Either wait for it, or let the loop own it.
     co_await save(loop, saved);
-    // Or let the loop own it
     loop.spawn("save once more", save(loop, saved));
 }
 

@@ -7,8 +7,8 @@
 
 namespace {
 
-/// A bell that coroutines wait for. Wrong: it keeps a handle, and never forgets
-/// it.
+/// A bell that coroutines wait for. Wrong: it keeps the handle after the
+/// coroutine has been resumed.
 struct WrongBell {
     std::coroutine_handle<> waiting;
 
@@ -26,7 +26,7 @@ struct WrongBell {
     void ring() const { waiting.resume(); }
 };
 
-/// Right: who waits stands in a list, leaves it when it is resumed or
+/// Right: a waiting coroutine is in a list, leaves it when it is resumed or
 /// destroyed, and is resumed by the loop.
 struct Bell {
     explicit Bell(EventLoop& the_loop) : loop(the_loop) {}

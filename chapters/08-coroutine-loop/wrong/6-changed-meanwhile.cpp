@@ -17,7 +17,7 @@ Task<> ask_the_bank(EventLoop& loop) {
 
 Task<> wrong(EventLoop& loop, Account& account) {
     if (account.money < 80) co_return;
-    // Everybody else runs meanwhile
+    // All other tasks run meanwhile.
     co_await ask_the_bank(loop);
     account.money -= 80;
 }
@@ -31,14 +31,14 @@ Task<> checks_again(EventLoop& loop, Account& account) {
     account.money -= 80;
 }
 
-/// Cure 2: an asynchronous mutex. Who finds it locked waits in line, and no
-/// thread is stopped.
+/// Cure 2: an asynchronous mutex. A task that finds it locked waits in line,
+/// without blocking the thread.
 Task<> locks(EventLoop& loop, Account& account, Mutex& mutex) {
     Mutex::Lock lock(mutex);
     co_await lock;
     co_await wrong(loop, account);
+    // ~Lock unlocks it, also after an exception or when the frame is destroyed.
 }
-// Unlocked here, by an exception or by destruction too
 
 }  // namespace
 

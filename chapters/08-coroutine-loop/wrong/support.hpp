@@ -13,7 +13,7 @@ using coroutines::EventLoop;
 using coroutines::Task;
 using namespace std::chrono_literals;
 
-/// Were we told to run the right version?
+/// Returns true if the first argument asks for the right version.
 inline bool wants_fixed(int argc, char** argv) {
     return argc > 1 && std::string_view(argv[1]) == "fixed";
 }
