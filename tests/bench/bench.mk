@@ -5,7 +5,7 @@ bench_programs := load bare-epoll bare-poll bare-select processes
 bench_peers := libuv libevent asio-callbacks asio-coroutines
 bench_growth := timers
 
-# The headers and libraries of the well-known servers; one whose header is missing is left out.
+# Headers and libraries of the well-known servers. A server is left out if its header is missing.
 header_of_libuv := uv.h
 header_of_libevent := event2/event.h
 header_of_asio-callbacks := asio.hpp

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """make bench: what a request costs, in every chapter's server and in well-known others.
 
-Cost: server and load on one core, so that both work in equal batches. The operating system reports
-the server's CPU time. The load's own CPU time per request is the control: it sends and checks the
-same bytes every time. If it moves, either the machine was slower for a while, and the column
-"corrected", which divides by it, makes up for that; or the batches differed (threads, processes,
-02), and then the cost cannot be corrected or compared to a few per cent.
+Cost: server and load share one core, so that both work in equal batches. The operating system
+reports the server's CPU time. The load sends and checks the same bytes every time, so its own CPU
+time per request is the control. If the control moves, there are two possible reasons. Either the
+machine was slower for a while: the column "corrected" divides by the control and makes up for that.
+Or the batches differed (threads, processes, 02): then the cost cannot be corrected, and differences
+of a few per cent mean nothing.
 
-Speed: server and load on two cores. The one that is busy all the time limits the other.
+Speed: server and load have a core each. The one that is busy all the time limits the other.
 
 The rounds are interleaved (A B C, A B C): what slows the machine down for a while slows down every
 server.
@@ -18,7 +19,7 @@ import time
 
 import measure
 
-SCENARIOS = {  # what the load does; how it is called
+SCENARIOS = {  # name: (options of the load, title of the table)
     "one": (dict(clients=1, requests=3_000),
             "one client that waits for each reply"),
     "few": (dict(clients=50, requests=15_000),
@@ -58,7 +59,7 @@ def take_part(servers, scenario):
 
 
 def rounds(servers, scenarios, count, build, cores, limit, progress):
-    """{scenario: {server: {"server_ns": [a number for each round], ...}}}"""
+    """Returns {scenario: {server: {"server_ns": [a number for each round], ...}}}."""
     results = {scenario: {} for scenario in scenarios}
     for scenario in scenarios:
         options = SCENARIOS[scenario][0]
@@ -74,7 +75,7 @@ def rounds(servers, scenarios, count, build, cores, limit, progress):
 
 
 def bottleneck(result):
-    """(share of a core used by the server, by the load, and which of them was the limit)"""
+    """Returns (the server's share of a core, the load's share, and which of them was the limit)."""
     def busy(name):
         return measure.median([ns * requests / seconds / 1e9 for ns, requests, seconds in
                                zip(result[name], result["requests"], result["seconds"])])
@@ -90,7 +91,7 @@ def cost_table(results, servers, scenario):
     lines = [f"{scenario}: {SCENARIOS[scenario][1]}", "",
              "                     CPU/request   spread  bare = 1   control  corrected"]
     of = results[scenario]
-    yardstick = of.get(measure.YARDSTICK)
+    baseline = of.get(measure.BASELINE)
     for server in servers:
         if server.name not in of:
             if reason_to_skip(server, scenario):
@@ -99,14 +100,14 @@ def cost_table(results, servers, scenario):
         mine = of[server.name]
         line = f"  {server.name:18}{measure.median(mine['server_ns']) / 1000:9.2f} µs" \
                f"  {measure.spread(mine['server_ns']) * 100:5.1f} %"
-        if yardstick:
-            control = measure.ratio(mine["own_ns"], yardstick["own_ns"])
-            line += f"{measure.ratio(mine['server_ns'], yardstick['server_ns']):9.2f}" \
+        if baseline:
+            control = measure.ratio(mine["own_ns"], baseline["own_ns"])
+            line += f"{measure.ratio(mine['server_ns'], baseline['server_ns']):9.2f}" \
                     f"{(control - 1) * 100:+9.0f} %"
             if not server.batches:
-                line += "        -  batches"
+                line += "        -  single"
             else:
-                line += f"{measure.corrected_ratio(mine, yardstick):9.2f}"
+                line += f"{measure.corrected_ratio(mine, baseline):9.2f}"
                 if abs(control - 1) > 0.05:
                     line += "  off"
         lines.append(line)
@@ -132,7 +133,7 @@ def speed_table(results, servers, scenario):
 
 
 def claims(results):
-    """What the course claims, and what was measured."""
+    """Returns the lines that compare what the course claims with what was measured."""
     lines = []
     for name, other, bound in CLAIMS:
         if name in results and other in results:
@@ -146,7 +147,7 @@ def print_report(record, servers):
     if record["cost"]:
         print("\nCOST: the server's CPU time per request, on one core. Differences below 5 % mean\n"
               "nothing. \"off\": the load's own cost (control) moved by more, so do not compare.\n"
-              "\"batches\": the server answers one request at a time, so the load costs more.\n")
+              "\"single\": the server answers one request at a time, so the load costs more.\n")
         for scenario in record["cost"]:
             print(cost_table(record["cost"], servers, scenario))
         if "few" in record["cost"]:

@@ -57,7 +57,7 @@ class Tables(unittest.TestCase):
         self.assertNotIn("off", self.table(2050.0))
         self.assertIn("off", self.table(2200.0))
 
-    def test_cost_is_shown_in_microseconds_beside_the_yardstick(self):
+    def test_cost_is_shown_in_microseconds_beside_the_baseline(self):
         row = self.table(2000.0).splitlines()[-1].split()
         self.assertEqual(row[:2], ["04-epoll", "2.10"])
         self.assertIn("1.05", row)

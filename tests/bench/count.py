@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Where a request's time goes, as counts, which do not depend on what else the machine does.
+"""Counts what a request costs. Unlike times, counts do not depend on what else the machine does.
 
     count.py [--build DIR] [--record FILE]
 
-For each server: system calls per request by name (perf stat, as root: the kernel counts; strace
-would stop the server at each call and let the load run in between), instructions per request in
-user space (valgrind --tool=callgrind), allocations per request (valgrind).
-Everything is counted in two runs of different lengths; their difference is what the requests cost,
-without startup and shutdown. 50 clients, on one core. Takes some minutes.
+For each server it counts system calls per request by name (perf stat, as root), instructions per
+request in user space (valgrind --tool=callgrind) and allocations per request (valgrind). With perf
+the kernel counts the calls. strace would stop the server at each call, and the load would run in
+between. Everything is counted in two runs of different lengths. Their difference is what the
+requests cost, without startup and shutdown. 50 clients, on one core. Takes some minutes.
 """
 
 import argparse
@@ -58,7 +58,7 @@ def watched(tool, server, build, core, requests, report):
 
 
 def system_calls(table):
-    """{name: calls}, from the output of `perf stat -x,` for COUNTERS."""
+    """Returns {name: calls} from the output of `perf stat -x,` for COUNTERS."""
     calls = {name: int(number) for number, name in
              re.findall(r"^(\d+),,\w+:sys_enter_?(\w*),", table, re.MULTILINE)}
     total = calls.pop("")

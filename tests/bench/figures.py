@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """make figures: draws docs/figures/*.svg from the recorded results, with gnuplot.
 
-The background is transparent and the colours are of middle brightness, so they can be read on a
-light page and on a dark one.
+The background is transparent and the colours are of medium brightness, so that the figures can be
+read on a light page and on a dark one.
 """
 
 import json
@@ -42,7 +42,7 @@ unset key
 {commands}
 """
     subprocess.run(["gnuplot"], input=script, text=True, check=True)
-    # Without the name of the program's version, nothing but the data can change a figure.
+    # Without gnuplot's version in it, a figure changes only if its data do.
     path = FIGURES / f"{name}.svg"
     text = re.sub(r"<desc>.*?</desc>", "<desc>drawn by make figures</desc>", path.read_text(),
                   flags=re.DOTALL)
@@ -55,8 +55,8 @@ def block(name, rows):
 
 
 def lines(series, end):
-    """`series`: (label, colour, [(x, y)], by how much the label is moved up). Each label is at the
-    right end of its line; `end`: where the axis ends."""
+    """`series`: (label, colour, [(x, y)], by how much the label is moved up). Each label stands at
+    the right end of its line. `end`: where the axis ends."""
     commands, plots = "", []
     for i, (label, colour, points, up) in enumerate(series):
         commands += block(f"s{i}", points)
@@ -101,10 +101,10 @@ def growth():
 
 def price():
     results = load("bench")["cost"]["few"]
-    yardstick = results[measure.YARDSTICK]
+    baseline = results[measure.BASELINE]
     chapters = [server.name for server in measure.CHAPTERS]
     left_out = ["02-polling", "01-blocking-read"]
-    rows = sorted((measure.best_ratio(measure.by_name(name), found, yardstick), name)
+    rows = sorted((measure.best_ratio(measure.by_name(name), found, baseline), name)
                   for name, found in results.items() if name not in left_out)
     shown = [(name, [(value, BARE if name.startswith("bare") else
                       OURS if name in chapters else WORLD)]) for value, name in rows]

@@ -2,7 +2,7 @@
 """make bench-growth: what more clients, timers and tasks cost.
 
 Events: one client sends lines while 10 to 10,000 others are silent. Server and load run on one
-core, as in bench.py, except for 02: it never sleeps and would never leave the core to the load.
+core, as in bench.py, except for 02: it never sleeps, so the load would hardly run.
 Memory: what an idle client that has sent one line costs, in the process and in the kernel.
 Timers: a thousand to a million of them, in chapters 05 and 07 and with a linear search.
 """
@@ -19,12 +19,13 @@ import measure
 SILENT = [10, 30, 100, 300, 1000, 3000, 10_000]
 WAITERS = ["02-polling", "03-select", "bare-select", "bare-poll", "bare-epoll", "04-epoll",
            "08-coroutine-loop", "01-threads", "processes"]
-MANY = 1000  # clients, for the memory
+MANY = 1000  # clients in the memory measurement
 SLEEPERS = [1000, 10_000, 100_000, 1_000_000]
 
 
 def events(servers, count, build, cores, progress):
-    """{server: {silent clients: {"server_ns": [a number for each round], "own_ns": [...]}}}"""
+    """Returns {server: {silent clients: {"server_ns": [a number for each round],
+    "own_ns": [...]}}}."""
     results = {server.name: {} for server in servers}
     for _ in range(count):
         for silent in SILENT:
@@ -44,21 +45,22 @@ def events(servers, count, build, cores, progress):
 
 
 def family(pid):
-    """The process and its children."""
+    """Returns the ids of the process and of its descendants."""
     children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [pid] + [member for child in children for member in family(int(child))]
 
 
 def kilobytes(path, names):
-    """The sum of these fields of a file in /proc."""
+    """Returns the sum of these fields of a file in /proc."""
     fields = dict(line.split(":", 1) for line in pathlib.Path(path).read_text().splitlines()
                   if ":" in line)
     return sum(int(fields[name].split()[0]) for name in names)
 
 
 def memory_of_kernel():
-    """kB of the whole system: stacks, page tables and the objects in use. Without root, objects
-    cannot be counted; then their pages are, including freed objects that are kept for reuse."""
+    """Returns the kB that the kernel uses, on the whole system, for stacks, page tables and objects
+    in use. Without root, objects cannot be counted. Then their pages are counted instead, including
+    freed objects that the kernel keeps for reuse."""
     stacks = ["KernelStack", "PageTables"]
     try:
         lines = pathlib.Path("/proc/slabinfo").read_text().splitlines()[2:]
@@ -70,7 +72,7 @@ def memory_of_kernel():
 
 
 def memory_of(pid):
-    """(kB in the processes, shared pages counted once; kB in the kernel, of the whole system)"""
+    """Returns (kB in the processes, shared pages counted once; kB in the kernel, whole system)."""
     own = sum(kilobytes(f"/proc/{member}/smaps_rollup", ["Pss"]) for member in family(pid))
     return own, memory_of_kernel()
 
@@ -87,7 +89,7 @@ def settle():
 
 
 def memory(servers, count, build, cores, progress):
-    """{server: {"process": [kB a client, a number for each round], "kernel": [...]}}"""
+    """Returns {server: {"process": [kB per client, a number for each round], "kernel": [...]}}."""
     results = {}
     for _ in range(count):
         for server in servers:
@@ -111,7 +113,7 @@ def memory(servers, count, build, cores, progress):
 
 
 def sleepers(count, build, core, progress):
-    """{what: {how many: [ns for a wake-up, a number for each round]}}"""
+    """Returns {what: {how many: [ns per wake-up, a number for each round]}}."""
     results = {}
     for _ in range(count):
         for number in SLEEPERS:
@@ -127,13 +129,17 @@ def sleepers(count, build, core, progress):
 
 
 def table(title, columns, results, value):
-    """Prints one row for each key of `results`; value(cell) formats a cell."""
-    width = 9 if len(columns) > 4 else 11
-    print(f"\n{title}\n\n{'':22}" + "".join(f"{column:>{width}}" for column in columns))
+    """Prints one row for each key of `results`; value(cell) formats a cell. Each column is as wide
+    as its contents, so that the table fits into 80 columns."""
+    rows = {"": columns}
     for name, cells in results.items():
-        row = [value(cells[column]) if column in cells else "-"
-               for column in (key.replace(",", "") for key in columns)]
-        print(f"  {name:20}" + "".join(f"{cell:>{width}}" for cell in row))
+        rows[name] = [value(cells[column]) if column in cells else "-"
+                      for column in (key.replace(",", "") for key in columns)]
+    widths = [max(map(len, column)) + 3 for column in zip(*rows.values())]
+    names = max(map(len, rows))
+    print(f"\n{title}\n")
+    for name, row in rows.items():
+        print(f"  {name:{names}}" + "".join(f"{cell:>{width}}" for cell, width in zip(row, widths)))
 
 
 def print_report(record):

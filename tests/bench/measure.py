@@ -17,12 +17,13 @@ import sys
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
-YARDSTICK = "bare-epoll"
+BASELINE = "bare-epoll"
 
 
 @dataclasses.dataclass
 class Server:
-    """`command`: without its folder; `most`: how many clients it can serve; `why`: the reason."""
+    """A server to measure. `command` is relative to the build folder. `most` is how many clients it
+    can serve, and `why` is the reason for that limit."""
 
     name: str
     command: list
@@ -30,7 +31,7 @@ class Server:
     why: str = ""
     spins: bool = False  # waits without sleeping
     batches: bool = True  # answers every ready client before the load runs again
-    package: str = ""  # the Debian package that it is built with
+    package: str = ""  # the Debian package that it needs
 
 
 CHAPTERS = [
@@ -68,7 +69,7 @@ def by_name(name):
 
 
 def command_of(server, build):
-    """The whole command line; None if the program is missing."""
+    """Returns the whole command line, or None if the program is missing."""
     program, *rest = server.command
     if server.package in ("nodejs", "python3"):
         return [program, *rest] if shutil.which(program) else None
@@ -86,14 +87,14 @@ def cores():
     return sorted(os.sched_getaffinity(0))
 
 
-alone = False  # as root: no other process on this machine runs in between
+alone = False  # True needs root: no other process interrupts the server and the load
 
 
 def pinned(core, spins=False):
-    """For a child process: makes it run on this core only. SCHED_BATCH: a process that wakes up
-    there waits until the other one sleeps or has used up its time, so both work in equal batches
-    (sched(7)). On a busy machine SCHED_FIFO does the same and keeps other processes out; it is not
-    for a server that spins."""
+    """Returns a preexec_fn that pins a child process to this core. With SCHED_BATCH, a process that
+    wakes up there waits until the other one sleeps or has used up its time slice, so both work in
+    equal batches (sched(7)). SCHED_FIFO does the same and keeps other processes out on a busy
+    machine. It is not for a server that spins, which would never leave the core."""
 
     def prepare():
         os.sched_setaffinity(0, {core})
@@ -130,7 +131,7 @@ def load_command(build, pid, port, options):
 
 
 def run(server, build, cores_, **options):
-    """One run: starts the server, puts the load on it. `cores_`: the server's and the load's."""
+    """Starts the server and puts the load on it, once. `cores_`: the server's and the load's."""
     with running(server, build, cores_[0]) as (pid, port):
         done = subprocess.run(load_command(build, pid, port, options), text=True,
                               preexec_fn=pinned(cores_[1], server.spins),
@@ -141,12 +142,12 @@ def run(server, build, cores_, **options):
 
 
 def descriptors():
-    """How many descriptors a process may have open."""
+    """Returns how many descriptors a process may have open."""
     return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 
 
 def missing(server, build):
-    """A line that says why this server cannot be measured; empty if it can."""
+    """Returns a line that says why this server cannot be measured, or "" if it can be."""
     if command_of(server, build) is not None:
         return ""
     where = f" (Debian: {server.package})" if server.package else ""
@@ -161,34 +162,36 @@ def median(values):
 
 
 def spread(values):
-    """Half the distance between the quartiles, as a part of the median: half of all rounds are
-    that close to it."""
+    """Returns half the distance between the quartiles, as a fraction of the median: half of all
+    rounds are that close to it."""
     if len(values) < 2:
         return 0.0
     low, _, high = statistics.quantiles(values, n=4, method="inclusive")
     return (high - low) / 2 / statistics.median(values)
 
 
-def ratio(values, yardstick):
-    """How many times the yardstick's cost: the median over the rounds. Each round is compared with
-    the same round of the yardstick, so whatever slowed a whole round down cancels out."""
-    return statistics.median(a / b for a, b in zip(values, yardstick))
+def ratio(values, baseline):
+    """Returns the cost as a multiple of the baseline's: the median over the rounds. Each round is
+    compared with the same round of the baseline, so whatever slowed a whole round down cancels
+    out."""
+    return statistics.median(a / b for a, b in zip(values, baseline))
 
 
-def corrected_ratio(result, yardstick):
-    """The same, with each cost divided by that of the load in the same run. The load does the same
-    work every time, so whatever slowed one run down cancels out, too."""
+def corrected_ratio(result, baseline):
+    """Like ratio(), with each cost divided by the load's cost in the same run. The load does the
+    same work every time, so whatever slowed one run down cancels out, too."""
     def by_control(of):
         return [server / own for server, own in zip(of["server_ns"], of["own_ns"])]
 
-    return ratio(by_control(result), by_control(yardstick))
+    return ratio(by_control(result), by_control(baseline))
 
 
-def best_ratio(server, result, yardstick):
-    """Corrected, except for servers that answer one request at a time: they change the load."""
+def best_ratio(server, result, baseline):
+    """Returns the corrected ratio, or the plain one for a server that answers one request at a
+    time, because such a server changes what the load costs."""
     if server.batches:
-        return corrected_ratio(result, yardstick)
-    return ratio(result["server_ns"], yardstick["server_ns"])
+        return corrected_ratio(result, baseline)
+    return ratio(result["server_ns"], baseline["server_ns"])
 
 
 # --- Where and when -----------------------------------------------------------------------------
@@ -210,7 +213,7 @@ def first_line(*command):
 
 
 def circumstances(compiler):
-    """What to know when comparing other numbers with these later."""
+    """Returns what one must know to compare other numbers with these later."""
     return {
         "date": datetime.date.today().isoformat(),
         "machine": f"{processor()}, {len(cores())} cores",
@@ -230,12 +233,12 @@ def write_record(path, record):
 
 
 def recorded(name):
-    """The results that the pages show: bench, growth or counts."""
+    """Returns the results that the pages show. `name`: bench, growth or counts."""
     return json.loads((HERE / "results" / f"{name}.json").read_text())
 
 
 def how_taken(record):
-    """Three lines that say how the numbers of a record were taken."""
+    """Returns three lines that say how the numbers of a record were taken."""
     about = record["circumstances"]
     busy = about["load average"]
     rounds = f"{record['rounds']} rounds, " if "rounds" in record else ""
@@ -245,7 +248,7 @@ def how_taken(record):
 
 
 class Progress:
-    """Reports progress in one line: rewritten on a terminal, otherwise every tenth."""
+    """Reports progress: on a terminal in one line that is rewritten, otherwise every 10 %."""
 
     def __init__(self, total):
         self.total = total
@@ -277,7 +280,7 @@ def parse(parser):
     parser.add_argument("--record", help="write all numbers into this file, as JSON")
     parser.add_argument("--show", action="store_true", help="measure nothing, print the record")
     parser.add_argument("--alone", action="store_true",
-                        help="keep other processes from running in between (SCHED_FIFO; root)")
+                        help="keep other processes from interrupting (SCHED_FIFO; needs root)")
     parser.add_argument("--compiler", default="g++")
     return parser.parse_args()
 

@@ -1,4 +1,4 @@
-// The yardstick: the barest level-triggered epoll loop that echoes.
+// The baseline: the barest level-triggered epoll loop that echoes.
 #include <sys/epoll.h>
 
 #include "tests/bench/peers/bare.hpp"

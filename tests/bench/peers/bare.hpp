@@ -1,5 +1,5 @@
 // What the barest servers share: a listener, and the two calls of an echo. No error is handled, no
-// partial write, nothing is owned: these are yardsticks, not servers.
+// partial write, nothing is owned: these are baselines, not servers.
 #pragma once
 
 #include <arpa/inet.h>
