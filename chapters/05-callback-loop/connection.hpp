@@ -1,4 +1,4 @@
-// One client's conversation, written with callbacks.
+// The conversation with one client, written with callbacks.
 #pragma once
 
 #include <unistd.h>
@@ -17,24 +17,25 @@
 
 namespace callbacks {
 
-/// What was a loop around read() and write() in chapter 01 is cut where it
-/// would wait. Each piece does one step and says which one is to be called
-/// next:
+/// Chapter 01's loop around read() and write() is cut into pieces wherever it
+/// would wait. Each piece does one step and says which one is called next:
 ///
 ///     read_request --(reply delay)--> send_reply --all is sent--> read_request
-///          |                           |     ^
-///          | end of input, error       |     +-- when there is room (the
-///          client reads slowly) v                           v error
-///        finish <----------------------+------------ check_idle (nothing
-///        moved for too long)
+///          |                           |    |  ^
+///          | end of input, error       |    +--+ when there is room
+///          |                     error |         (the client reads slowly)
+///          v                           |
+///        finish <----------------------+
+///          ^
+///          +--- check_idle: no byte has moved for too long
 ///
-/// It is either read from or written to, never both, out of one fixed buffer,
-/// as in chapter 02.
+/// As in chapter 02, the connection either reads or writes, never both, with
+/// one fixed buffer.
 class Connection {
 public:
-    /// Takes over `socket`: connected and non-blocking. `on_finished` is called
-    /// once, when the conversation is over, and may destroy the connection, as
-    /// its owner does.
+    /// Takes over `socket`, which is connected and non-blocking. Does not own
+    /// `loop`. Calls `on_finished` once, when the conversation is over;
+    /// `on_finished` may destroy the connection.
     Connection(EventLoop& loop, common::Descriptor socket,
                const common::ServiceOptions& options, Callback on_finished)
         : loop_(loop),
@@ -42,7 +43,7 @@ public:
           options_(options),
           on_finished_(std::move(on_finished)) {}
 
-    /// Can be destroyed in any state: nothing is going to call it then.
+    /// Takes all callbacks back from the loop, in any state.
     ~Connection() {
         wait_for(Event::nothing);
         loop_.cancel(reply_timer_);
@@ -52,8 +53,8 @@ public:
     Connection(const Connection&) = delete;
     Connection& operator=(const Connection&) = delete;
 
-    /// Begins the conversation. Throws std::system_error (the system cannot
-    /// watch more).
+    /// Begins the conversation. Throws std::system_error if the system cannot
+    /// watch any more descriptors.
     void start() {
         wait_for(Event::readable);
         record_activity();
@@ -65,21 +66,21 @@ private:
 
     void read_request() {
         const ssize_t count = ::read(fd(), buffer_->data(), buffer_->size());
-        // Level-triggered: we shall be called again
+        // The loop is level-triggered and will call again.
         if (count < 0 && is_transient()) return;
-        // End of input, and nothing is owed; or an error
+        // An error, or the end of input: no reply is pending.
         if (count <= 0) {
             finish();
             return;
         }
         sent_ = 0;
         end_ = static_cast<std::size_t>(count);
-        // Until the reply is due it is we who are silent
+        // Until the reply is due, the silence is not the client's.
         record_activity(options_.reply_delay);
         if (options_.reply_delay.count() == 0) {
             send_reply();
         } else {
-            // One reply at a time
+            // One reply at a time: do not read meanwhile.
             wait_for(Event::nothing);
             reply_timer_ = loop_.call_later(options_.reply_delay,
                                             guarded(&Connection::send_reply));
@@ -94,24 +95,24 @@ private:
             return;
         }
         if (count > 0) {
-            // May be less than asked for
+            // write() may take only a part.
             sent_ += static_cast<std::size_t>(count);
             record_activity();
         }
         wait_for(sent_ == end_ ? Event::readable : Event::writable);
     }
 
-    /// The client was not silent just now, nor is it before `excused` is over.
-    /// Costs no timer operation, and without a time-out not even a look at the
-    /// clock.
+    /// Records that the client is not idle now, and does not count as idle for
+    /// the time `excused` either. Costs no timer operation, and without an idle
+    /// timeout not even a look at the clock.
     void record_activity(Duration excused = {}) {
         if (options_.idle_timeout.count() > 0)
             last_activity_ = loop_.now() + excused;
     }
 
-    /// The one timer for silence. It stays where it is when bytes move: when it
-    /// fires, it finds out since when there is silence, and sets itself again
-    /// for the rest of the time.
+    /// The callback of the one idle timer. Bytes that move do not move the
+    /// timer: when it fires, it computes how long the client has really been
+    /// idle, and sets itself again for the rest of the time.
     void check_idle() {
         const TimePoint due = last_activity_ + options_.idle_timeout;
         if (due <= loop_.now()) {
@@ -121,8 +122,8 @@ private:
         }
     }
 
-    /// Asks the loop for another event than up to now. It rarely changes: no
-    /// system call a request.
+    /// Tells the loop which event to wait for from now on. This rarely changes,
+    /// so it costs no system call for each request.
     void wait_for(Event event) {
         if (event == awaited_) return;
         if (event == Event::readable)
@@ -134,9 +135,9 @@ private:
         awaited_ = event;
     }
 
-    /// A callback for one of the functions above. What they throw must end
-    /// here: their caller is the loop, and it would end the server for the sake
-    /// of one client.
+    /// Returns a callback for one of the functions above. It catches their
+    /// exceptions: an exception that reached the loop would end the server
+    /// because of one client.
     Callback guarded(void (Connection::*function)()) {
         return [this, function] {
             try {
@@ -148,8 +149,8 @@ private:
         };
     }
 
-    /// Must be the last thing that a step does: afterwards there is no
-    /// connection any more.
+    /// Ends the conversation. Must be the last call of a step, because it
+    /// destroys the connection.
     void finish() {
         // Moved out first: on_finished_ is destroyed together with the
         // connection.
@@ -157,7 +158,7 @@ private:
         on_finished();
     }
 
-    /// EAGAIN: not now. EINTR: a signal came first. Neither loses anything.
+    /// Neither of these loses data: EAGAIN (not now), EINTR (a signal came).
     static bool is_transient() { return errno == EAGAIN || errno == EINTR; }
 
     [[nodiscard]] int fd() const { return socket_.fd(); }
@@ -169,17 +170,17 @@ private:
     common::ServiceOptions options_;
     Callback on_finished_;
 
-    // Not initialised: an idle client costs a page of memory, not all of them
-    // (4 kB, not 16).
+    // Not initialised, so that a client with short lines costs one page of
+    // memory (4 kB) and not the whole buffer (16 kB).
     std::unique_ptr<Buffer> buffer_ = std::make_unique_for_overwrite<Buffer>();
-    // Buffer_[sent_, end_) is still to be written
+    // The bytes [sent_, end_) of buffer_ are still to be written.
     std::size_t sent_ = 0;
     std::size_t end_ = 0;
 
     Event awaited_ = Event::nothing;
     TimerHandle reply_timer_;
     TimerHandle idle_timer_;
-    // Kept only where there is a time-out
+    // Only kept if there is an idle timeout.
     TimePoint last_activity_;
 };
 

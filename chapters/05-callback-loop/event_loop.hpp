@@ -1,12 +1,12 @@
-// An event loop: it calls back when a time has come, when a descriptor is
-// ready, or as soon as it can. Every callback runs on the one thread that
-// called run().
+// An event loop: it calls a function when a time has come, when a descriptor is
+// ready, or as soon as possible.
 #pragma once
 
 #include <sys/eventfd.h>
 
 #include <cstddef>
 #include <deque>
+#include <exception>
 #include <functional>
 #include <mutex>
 #include <stdexcept>
@@ -21,19 +21,24 @@
 
 namespace callbacks {
 
-/// A callback may use every function here but run(): it may remove or cancel
-/// itself and others, close descriptors, stop the loop, throw. What it throws
-/// leaves run(); everything that was still to come stays so, and run() may be
-/// called again.
+/// The Reactor pattern: the loop waits for all events in one place and calls
+/// the callback that is registered for each. There is one loop for a thread.
+/// Every callback runs on the thread that called run(), and only
+/// call_soon_threadsafe() may be called from another thread.
+///
+/// A callback may call every function of the loop except run(): it may remove
+/// or cancel itself and others, close descriptors, stop the loop, and throw.
+/// Its exception leaves run(). Whatever was still to be called remains so, and
+/// run() may be called again.
 class EventLoop {
 public:
-    /// `clock` is not owned.
+    /// Does not own `clock`.
     explicit EventLoop(Clock& clock = steady_clock()) : clock_(clock) {
         add_reader(wake_up_.fd(), [this] { take_threadsafe_tasks(); });
     }
 
-    /// What a callback owns may remove and cancel here once more, while both
-    /// are destroyed.
+    /// Destroys all callbacks. The destructors of what they captured may still
+    /// remove callbacks and cancel timers here.
     ~EventLoop() {
         poller_.remove_all();
         timers_.cancel_all();
@@ -45,8 +50,9 @@ public:
 
     // --- Running ---
 
-    /// Turns until stop(), or until nothing is left that could happen: no task,
-    /// timer or watcher.
+    /// Runs turn after turn until stop() is called or until nothing is left to
+    /// wait for: no task, no timer, no reader or writer, and no outstanding
+    /// work. Throws std::logic_error if a callback calls it.
     void run() {
         if (in_callback_)
             throw std::logic_error("run() was called by a callback");
@@ -54,24 +60,24 @@ public:
         while (!stopped_ && is_alive()) turn();
     }
 
-    /// run() returns at the end of this turn, and does not sleep before.
+    /// Makes run() return at the end of this turn, without sleeping before.
     void stop() { stopped_ = true; }
 
     // --- The task queue ---
 
-    /// Calls `task` in the next turn, after those that are queued already.
+    /// Calls `task` in the next turn, after the tasks that are already queued.
     void call_soon(Callback task) { tasks_.push_back(std::move(task)); }
 
-    /// The same for other threads: wakes the loop up. No other function may be
-    /// called from them.
+    /// Does the same from another thread, and wakes the loop up.
     void call_soon_threadsafe(Callback task) {
         const std::lock_guard lock(mutex_);
         threadsafe_tasks_.push_back(std::move(task));
         if (threadsafe_tasks_.size() == 1) ::eventfd_write(wake_up_.fd(), 1);
     }
 
-    /// A call_soon_threadsafe() is going to come: run() does not return until a
-    /// work_finished() for it.
+    /// Counts work on other threads that will end in call_soon_threadsafe().
+    /// run() does not return while there is any. Both are called on the loop's
+    /// thread. (The names are Asio's.)
     void work_started() { ++outstanding_work_; }
     void work_finished() { --outstanding_work_; }
 
@@ -79,40 +85,42 @@ public:
 
     [[nodiscard]] TimePoint now() const { return clock_.now(); }
 
-    /// Calls `callback` once, not before `due`. To repeat it, set the next at
-    /// `due` + period: a call_later(period) would add what the callback took to
-    /// every period.
+    /// Calls `callback` once, not before `due`. To repeat it without drift, set
+    /// the next one for `due` + period: call_later(period) would add the
+    /// callback's own duration to every period.
     TimerHandle call_at(TimePoint due, Callback callback) {
         return timers_.set(due, std::move(callback));
     }
 
-    /// Calls `callback` once, not before `delay` has passed.
+    /// Calls `callback` once, after `delay` or later.
     TimerHandle call_later(Duration delay, Callback callback) {
         return call_at(now() + delay, std::move(callback));
     }
 
-    /// Destroys the timer's callback. False, and harmless, if it has fired or
-    /// was cancelled before.
+    /// Destroys the timer's callback. Does nothing and returns false if the
+    /// timer has fired or was already cancelled.
     bool cancel(const TimerHandle& timer) { return timers_.cancel(timer); }
 
     // --- Readiness ---
 
-    /// Calls `callback` in every turn in which a read from `fd` would not wait:
-    /// there is data, the end of input, or an error. Replaces an earlier
-    /// reader. `fd` is not owned; remove the reader before `fd` is closed.
-    /// Throws std::system_error and changes nothing then: EPERM (a disk file:
-    /// epoll cannot watch it), ENOSPC or ENOMEM (the system cannot watch more).
+    /// Calls `callback` whenever a read from `fd` would not block: there is
+    /// data, the end of input, or an error. epoll_wait hands out at most one
+    /// batch (256 events) a turn: if more descriptors are ready, the rest get
+    /// the next turns. Replaces an earlier reader. Does not own `fd`: remove
+    /// the reader before closing it. Throws std::system_error, and changes
+    /// nothing then: EPERM (epoll cannot watch a file on disk), ENOSPC or
+    /// ENOMEM (the system cannot watch any more descriptors).
     void add_reader(int fd, Callback callback) {
         poller_.add(fd, Poller::Direction::read, std::move(callback));
     }
 
-    /// The same for writing: there is room, or an error.
+    /// Does the same for writing: there is room, or an error.
     void add_writer(int fd, Callback callback) {
         poller_.add(fd, Poller::Direction::write, std::move(callback));
     }
 
-    /// Its callback is not called again, even if it is known to be ready. False
-    /// if there is none.
+    /// The callback is not called again, even if the kernel has already
+    /// reported its descriptor. Returns false if there is none.
     bool remove_reader(int fd) {
         return poller_.remove(fd, Poller::Direction::read);
     }
@@ -120,10 +128,10 @@ public:
         return poller_.remove(fd, Poller::Direction::write);
     }
 
-    // --- Looking on ---
+    // --- Observing ---
 
-    /// Calls `report` after every callback that held all the others up for
-    /// `threshold` or longer, with the time that it took.
+    /// Calls `report` after every callback that took `threshold` or longer,
+    /// and so held up all the others, with the time that it took.
     void report_slow_callbacks(Duration threshold,
                                std::function<void(Duration)> report) {
         threshold_ = threshold;
@@ -131,10 +139,11 @@ public:
     }
 
 private:
-    /// This is the loop. Each phase is bounded, so that none keeps the others
-    /// waiting: the timers and those who are ready by what there is when the
+    /// One turn of the loop. Each phase is bounded, so that none starves the
+    /// others: the timers and the ready descriptors by what there is when the
     /// phase begins, the tasks by what was queued when the turn began. A task
-    /// queued now runs in the next turn, and so does a timer set by a timer.
+    /// that a callback queues runs in the next turn, and so does a timer that
+    /// a timer sets.
     void turn() {
         const std::size_t queued = tasks_.size();
         call_due_timers();
@@ -142,14 +151,15 @@ private:
         call_tasks(queued);
     }
 
-    /// Those that are due now.
+    /// Calls the timers that are due now.
     void call_due_timers() {
         if (timers_.empty()) return;
         timers_.fire(now(),
                      [this](const Callback& callback) { call(callback); });
     }
 
-    /// The only place where the loop sleeps.
+    /// Waits for readiness and calls the callbacks of ready descriptors. This
+    /// is the only place where the loop sleeps.
     void poll_io() {
         poller_.destroy_retired();
         // EXERCISE 05.2
@@ -163,7 +173,7 @@ private:
         // END 05.2
     }
 
-    /// The first `count` of those that are queued.
+    /// Calls the first `count` of the queued tasks.
     void call_tasks(std::size_t count) {
         for (; count > 0; --count) {
             const Callback task = std::move(tasks_.front());
@@ -172,8 +182,9 @@ private:
         }
     }
 
+    /// Returns true while there is anything left to wait for.
     [[nodiscard]] bool is_alive() {
-        // One is the loop's own
+        // One descriptor is the loop's own, wake_up_.
         const bool watching = poller_.count() > 1;
         if (watching || !timers_.empty() || !tasks_.empty() ||
             outstanding_work_ > 0)
@@ -182,6 +193,7 @@ private:
         return !threadsafe_tasks_.empty();
     }
 
+    /// Moves what other threads have queued into the task queue.
     void take_threadsafe_tasks() {
         const std::lock_guard lock(mutex_);
         eventfd_t count = 0;
@@ -191,23 +203,22 @@ private:
         threadsafe_tasks_.clear();
     }
 
+    /// Calls `callback`, and reports it if it was slow, also when it throws.
     void call(const Callback& callback) {
         const TimePoint start = report_slow_ ? now() : TimePoint();
+        std::exception_ptr error;
         in_callback_ = true;
         try {
             callback();
         } catch (...) {
-            callback_ended(start);
-            throw;
+            error = std::current_exception();
         }
-        callback_ended(start);
-    }
-
-    void callback_ended(TimePoint start) {
         in_callback_ = false;
-        if (!report_slow_) return;
-        const Duration held_up = now() - start;
-        if (held_up >= threshold_) report_slow_(held_up);
+        if (report_slow_) {
+            const Duration held_up = now() - start;
+            if (held_up >= threshold_) report_slow_(held_up);
+        }
+        if (error) std::rethrow_exception(error);
     }
 
     Clock& clock_;
@@ -215,8 +226,7 @@ private:
     Poller poller_;
     std::deque<Callback> tasks_;
 
-    std::mutex mutex_;
-    // Guarded by mutex_
+    std::mutex mutex_;  // guards threadsafe_tasks_
     std::vector<Callback> threadsafe_tasks_;
     common::Descriptor wake_up_{common::check(
         ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), "cannot create an eventfd")};

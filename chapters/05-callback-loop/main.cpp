@@ -1,5 +1,5 @@
-// Chapter 05: an event loop that knows nothing about echoing, and a server made
-// of callbacks.
+// Chapter 05: an echo server made of callbacks, on an event loop that knows
+// nothing about echoing.
 #include <chrono>
 #include <csignal>
 #include <cstdint>
@@ -26,8 +26,8 @@ using common::Descriptor;
 using common::Listener;
 using common::ServiceOptions;
 
-/// Owns the listener and every connection. The loop owns only the callbacks
-/// that point to them, so it has to outlive the server.
+/// Owns the listener and every connection. The loop owns only callbacks that
+/// point to them, and it must outlive the server.
 class Server {
 public:
     Server(EventLoop& loop, std::uint16_t port, const ServiceOptions& options)
@@ -56,7 +56,8 @@ private:
         if (socket) {
             welcome(std::move(socket));
         } else if (listener_.paused()) {
-            // Readable, but not to be accepted from: do not spin
+            // Out of descriptors. The listener stays readable, so stop
+            // watching it for a while: the loop would spin.
             loop_.remove_reader(listener_.fd());
             pause_timer_ =
                 loop_.call_later(listener_.pause(), [this] { listen(); });
@@ -71,7 +72,7 @@ private:
         try {
             place.first->second.start();
         } catch (const std::exception& error) {
-            // The system's limit on watches (epoll(7))
+            // The system's limit on watched descriptors (epoll(7)).
             std::fprintf(stderr, "refusing a client: %s\n", error.what());
             connections_.erase(fd);
         }
@@ -81,7 +82,7 @@ private:
     ServiceOptions options_;
     Listener listener_;
     callbacks::TimerHandle pause_timer_;
-    // By descriptor
+    // By descriptor number.
     std::unordered_map<int, Connection> connections_;
 };
 

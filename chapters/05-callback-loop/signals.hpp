@@ -1,4 +1,4 @@
-// Signals as something to read, so that an event loop can wait for them.
+// Signals as a readable descriptor, so that an event loop can wait for them.
 #pragma once
 
 #include <sys/signalfd.h>
@@ -11,12 +11,14 @@
 
 namespace callbacks {
 
-/// From now on these signals do not interrupt or end the program: they make a
-/// descriptor readable (signalfd(2)). Create it before any thread is started:
-/// threads inherit what is blocked. They stay blocked afterwards: one that came
-/// unread would end the program after all.
+/// Blocks signals, so that they do not interrupt or end the program but make a
+/// descriptor readable (signalfd(2)). Create it before starting any thread,
+/// because threads inherit the blocked signals. The destructor leaves them
+/// blocked: a signal that came and was not read would otherwise end the
+/// program.
 class Signals {
 public:
+    /// Throws std::system_error.
     Signals(std::initializer_list<int> signals) {
         sigset_t set;
         sigemptyset(&set);
@@ -28,7 +30,7 @@ public:
                           "cannot watch signals"));
     }
 
-    /// Readable when one of them has come.
+    /// Returns the descriptor, which is readable when a signal has come.
     [[nodiscard]] int fd() const { return signals_.fd(); }
 
 private:

@@ -1,4 +1,4 @@
-// Timers, in the order in which they are due.
+// Timers, ordered by the time at which they are due.
 #pragma once
 
 #include <compare>
@@ -13,46 +13,48 @@ namespace callbacks {
 
 using Callback = std::function<void()>;
 
-/// Names one timer, for cancel(), also after it has fired: no number is given
-/// twice. Timers fire in this order: by time, then as they were set. A default
-/// one names no timer.
+/// Identifies one timer, for cancel(). It stays safe to use after the timer has
+/// fired, because no id is used twice. Timers fire in this order: by time, and
+/// at the same time in the order in which they were set. A default-constructed
+/// handle identifies no timer.
 struct TimerHandle {
     TimePoint due;
     std::uint64_t id = 0;
     auto operator<=>(const TimerHandle&) const = default;
 };
 
-/// Who is to be called when. Setting and cancelling cost O(log n), and what is
-/// cancelled is gone.
+/// Holds callbacks until they are due. Setting and cancelling a timer cost
+/// O(log n), and a cancelled timer leaves nothing behind.
 class TimerQueue {
 public:
+    /// Adds a timer that fires once. `due` may be in the past.
     TimerHandle set(TimePoint due, Callback callback) {
         const TimerHandle timer{due, ++last_id_};
         timers_.emplace(timer, std::move(callback));
         return timer;
     }
 
-    /// Destroys its callback. False if the timer has fired or was cancelled
-    /// before.
+    /// Destroys the timer's callback. Returns false if the timer has fired or
+    /// was already cancelled.
     bool cancel(const TimerHandle& timer) {
         return !timers_.extract(timer).empty();
     }
 
-    /// What the callbacks own may call cancel() once more, while it is
-    /// destroyed here.
+    /// Destroys all callbacks. The destructors of what they captured may still
+    /// call cancel().
     void cancel_all() { std::exchange(timers_, {}); }
 
     [[nodiscard]] bool empty() const { return timers_.empty(); }
 
-    /// When the first one is due; `no_deadline` where there is none.
+    /// Returns when the first timer is due, or `no_deadline` if there is none.
     [[nodiscard]] TimePoint next_deadline() const {
         return timers_.empty() ? no_deadline : timers_.begin()->first.due;
     }
 
-    /// Passes the callbacks that are due at `now` to `call`, one after the
-    /// other. They may set and cancel timers; those that they set have to wait
-    /// for the next time, even if they are due. What `call` throws leaves
-    /// fire(): that timer has fired, those behind it are still to come.
+    /// Passes the callbacks that are due at `now` to `call`, one after another.
+    /// They may set and cancel timers. A timer that they set waits for the next
+    /// fire(), even if it is already due. An exception from `call` leaves
+    /// fire(): that timer has fired, and the timers behind it still will.
     void fire(TimePoint now, const auto& call) {
         const std::uint64_t last = last_id_;
         auto timer = timers_.begin();
@@ -61,10 +63,10 @@ public:
                 ++timer;
                 continue;
             }
-            // Lives until its callback has returned
+            // Taken out, it lives until its callback has returned.
             const auto fired = timers_.extract(timer);
             call(fired.mapped());
-            // The callback may have changed the queue
+            // The callback may have changed the queue: look again.
             timer = timers_.upper_bound(fired.key());
         }
     }

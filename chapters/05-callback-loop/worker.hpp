@@ -1,4 +1,4 @@
-// A thread for work that blocks, so that the loop does not have to.
+// A thread for work that would block the loop.
 #pragma once
 
 #include <condition_variable>
@@ -16,17 +16,17 @@
 
 namespace callbacks {
 
-/// One thread that does jobs in order and reports back on the loop's thread.
-/// Create, use and destroy it there.
+/// One thread that runs jobs in order and passes their results to the loop's
+/// thread. Create, use and destroy a Worker on the loop's thread.
 class Worker {
 public:
-    /// `loop` is not owned; the worker has to go first.
+    /// Does not own `loop`, which must outlive the worker.
     explicit Worker(EventLoop& loop)
         : loop_(loop),
           thread_([this](const std::stop_token& stop) { work(stop); }) {}
 
-    /// Waits for the job that runs now. Those not begun are dropped, and their
-    /// `then` with them.
+    /// Waits for the job that is running. Jobs that have not begun are dropped,
+    /// and their `then` with them.
     ~Worker() {
         thread_.request_stop();
         thread_.join();
@@ -35,31 +35,15 @@ public:
     Worker(const Worker&) = delete;
     Worker& operator=(const Worker&) = delete;
 
-    /// Calls `job()` on the worker's thread and then, on the loop's,
-    /// `then(future)`: a std::future that is ready. Its get() returns what the
-    /// job returned, or throws what it threw. The job must not touch what the
-    /// loop's thread uses meanwhile. run() of the loop waits for it.
+    /// Calls `job()` on the worker's thread, and then `then(future)` on the
+    /// loop's thread. The std::future is ready: its get() returns the job's
+    /// result or throws the job's exception. The job must not touch anything
+    /// that the loop's thread uses meanwhile. EventLoop::run() keeps running
+    /// until then.
     template <class Job, class Then>
     void run(Job job, Then then) {
-        using Result = std::invoke_result_t<Job>;
-        /// Destroyed on the loop's thread, with everything that the two
-        /// functions own.
-        struct Assignment {
-            Assignment(EventLoop& loop, Job job, Then then)
-                : loop(loop), job(std::move(job)), then(std::move(then)) {
-                loop.work_started();
-            }
-            ~Assignment() { loop.work_finished(); }
-            Assignment(const Assignment&) = delete;
-            Assignment& operator=(const Assignment&) = delete;
-
-            EventLoop& loop;
-            std::packaged_task<Result()> job;
-            Then then;
-        };
-        add([assignment = std::make_shared<Assignment>(
+        add([assignment = std::make_shared<Assignment<Job, Then>>(
                  loop_, std::move(job), std::move(then))]() mutable {
-            // Keeps what it throws
             assignment->job();
             EventLoop& loop = assignment->loop;
             loop.call_soon_threadsafe([assignment = std::move(assignment)] {
@@ -69,12 +53,31 @@ public:
     }
 
 private:
+    /// A job and what is to be called with its result. It is destroyed on the
+    /// loop's thread, with everything that the two functions captured.
+    template <class Job, class Then>
+    struct Assignment {
+        Assignment(EventLoop& loop, Job job, Then then)
+            : loop(loop), job(std::move(job)), then(std::move(then)) {
+            loop.work_started();
+        }
+        ~Assignment() { loop.work_finished(); }
+        Assignment(const Assignment&) = delete;
+        Assignment& operator=(const Assignment&) = delete;
+
+        EventLoop& loop;
+        // Puts the job's result or exception into a future.
+        std::packaged_task<std::invoke_result_t<Job>()> job;
+        Then then;
+    };
+
     void add(std::function<void()> job) {
         const std::lock_guard lock(mutex_);
         jobs_.push_back(std::move(job));
         changed_.notify_one();
     }
 
+    /// The body of the worker's thread.
     void work(const std::stop_token& stop) {
         std::unique_lock lock(mutex_);
         while (changed_.wait(lock, stop, [this] { return !jobs_.empty(); }) &&
@@ -88,11 +91,10 @@ private:
     }
 
     EventLoop& loop_;
-    std::mutex mutex_;
+    std::mutex mutex_;  // guards jobs_
     std::condition_variable_any changed_;
-    // Guarded by mutex_
     std::deque<std::function<void()>> jobs_;
-    // last: it uses all of these
+    // Last, so that it is destroyed first: the thread uses all of the above.
     std::jthread thread_;
 };
 

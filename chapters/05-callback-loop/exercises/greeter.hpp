@@ -16,24 +16,23 @@
 
 namespace callbacks {
 
-/// Asks a client for its name, and greets it. Who has not said one in time is
-/// shown the door, however many bytes came meanwhile. After the greeting it
-/// only listens for the end (a chat would begin).
+/// Asks a client for its name, and greets it. A client that has not sent a name
+/// in time is disconnected, however many bytes came meanwhile. After the
+/// greeting it only waits for the end of input (a chat would begin here).
 ///
-/// `Loop` is EventLoop, or whatever else has its call_later, cancel, add_reader
-/// and remove_reader: the tests bring a loop that they wind by hand, so nothing
-/// else has to be written before this.
+/// `Loop` is EventLoop or another class with its call_later, cancel, add_reader
+/// and remove_reader. The tests bring a simple one of their own, so this
+/// exercise does not depend on the others.
 template <class Loop>
 class Greeter {
 public:
-    /// So much is read at a time, in bytes; a name that has got as long as this
-    /// is taken as it is.
+    /// The most that is read at a time, in bytes. A name that has become this
+    /// long is taken as it is.
     static constexpr std::size_t longest = 64;
 
-    /// Takes over `socket`: connected and non-blocking. Asks at once.
-    /// `on_finished` is called once, when the client has gone or was shown the
-    /// door, and may destroy the greeter, as its owner does. `loop` is not
-    /// owned.
+    /// Takes over `socket`, which is connected and non-blocking, and asks at
+    /// once. Does not own `loop`. Calls `on_finished` once, when the client has
+    /// left or was disconnected; `on_finished` may destroy the greeter.
     Greeter(Loop& loop, common::Descriptor socket, Duration patience,
             Callback on_finished)
         : loop_(loop),
@@ -49,7 +48,7 @@ public:
         // END 05.4
     }
 
-    /// Can be destroyed in any state: nothing is going to call it then.
+    /// Takes all callbacks back from the loop, in any state.
     ~Greeter() {
         loop_.remove_reader(fd());
         // EXERCISE 05.4
@@ -81,16 +80,15 @@ private:
         say("hello " + name + "\n");
     }
 
-    /// Two short lines, and the socket's buffer was empty: the kernel takes all
-    /// of it, or nobody is there any more, which the next read says.
+    /// Sends a short line. The socket's buffer has room, so the kernel takes
+    /// all of it, unless the client has left, which the next read returns.
     void say(std::string_view text) {
         ::send(fd(), text.data(), text.size(), MSG_NOSIGNAL);
     }
 
-    /// Must be the last thing that a callback does: afterwards there is no
-    /// greeter any more.
+    /// Must be the last call of a callback, because it destroys the greeter.
     void finish() {
-        // Goes with the greeter
+        // Moved out first: on_finished_ is destroyed together with the greeter.
         const Callback on_finished = std::move(on_finished_);
         on_finished();
     }
@@ -100,7 +98,7 @@ private:
     Loop& loop_;
     common::Descriptor socket_;
     Callback on_finished_;
-    // What has come of it
+    // What has arrived of the name.
     std::string name_;
     bool greeted_ = false;
     TimerHandle deadline_;

@@ -8,19 +8,18 @@
 
 namespace callbacks {
 
-/// Calls back at fixed times: one period after it was made, two, three, and so
-/// on, whatever the callbacks take. For a clock on the wall, or for whoever
-/// samples something.
+/// Calls a callback at fixed times: one, two, three... periods after the timer
+/// was made, however long the callbacks take. A clock on the wall needs this,
+/// and so does a program that takes samples.
 ///
-/// A call may be late, when another callback or the last call has held the loop
-/// up; it is never early. What was missed is not made up for: the late call
-/// counts for all of it, and the next one is at the first of the fixed times
-/// that is still to come.
+/// A call is never early. It may be late, if a callback has held the loop up.
+/// Missed calls are not made up for: the late call counts for all of them, and
+/// the next one is due at the first of the fixed times that is still to come.
 class RepeatingTimer {
 public:
-    /// Begins at once. `loop` is not owned; `period` is more than zero.
-    /// `callback` may cancel or destroy this timer. What it throws leaves the
-    /// loop's run(); the calls go on all the same.
+    /// Starts the timer. Does not own `loop`. `period` must be more than zero.
+    /// `callback` may cancel or destroy this timer. Its exceptions leave the
+    /// loop's run(), and the calls go on anyway.
     RepeatingTimer(EventLoop& loop, Duration period, Callback callback)
         : loop_(loop) {
         period_ = period;
@@ -33,9 +32,8 @@ public:
     RepeatingTimer(const RepeatingTimer&) = delete;
     RepeatingTimer& operator=(const RepeatingTimer&) = delete;
 
-    /// No call from now on. Lets go of the callback: what it owned is gone at
-    /// once, or, called from inside, as soon as it has returned. Harmless the
-    /// second time.
+    /// Stops the calls and destroys the callback: at once, or, if the callback
+    /// itself calls this, when it has returned. Does nothing the second time.
     void cancel() {
         loop_.cancel(timer_);
         callback_.reset();
@@ -49,10 +47,10 @@ private:
     }
 
     void tick(TimePoint due) {
-        // The next one first: then the callback may cancel it, or throw.
+        // Set the next one first, so that the callback may cancel it or throw.
         const auto missed = (loop_.now() - due) / period_;
         set(due + (missed + 1) * period_);
-        // It may destroy this object, but not itself
+        // The callback may destroy this object, but must outlive its own call.
         const auto callback = callback_;
         (*callback)();
     }

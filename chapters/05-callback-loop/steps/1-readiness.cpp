@@ -1,9 +1,9 @@
-// Step 05.1: the loop turned inside out. It knows descriptors and callbacks,
-// and nothing about what they are for.
+// Step 05.1: a loop that knows descriptors and callbacks, and nothing about
+// what they are for.
 //
-// Two pipes and two readers. It works, as long as nobody is replaced in the
-// middle of a batch: the loop finds a callback by the *number* of its
-// descriptor, and numbers are used again.
+// Two pipes and two readers. This works as long as no descriptor is replaced in
+// the middle of a batch: the loop finds a callback by the *number* of its
+// descriptor, and numbers are reused.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -22,7 +22,7 @@
 
 namespace {
 
-/// Chapter 04's main loop, with everything about echoing taken out.
+/// Chapter 04's main loop, without everything about echoing.
 class Loop {
 public:
     void add_reader(int fd, std::function<void()> callback) {
@@ -44,7 +44,7 @@ public:
             }
             for (const int fd : ready) {
                 const auto found = readers_.find(fd);
-                // Removed by a callback of this batch
+                // It was removed by a callback of this batch.
                 if (found == readers_.end()) continue;
                 const std::function<void()> callback = found->second.callback;
                 callback();
@@ -79,7 +79,7 @@ void say(const Pipe& pipe, const std::string& text) {
         "cannot write");
 }
 
-/// A reader's callback: takes what is there and stops listening.
+/// A reader's callback: reads what is there and removes itself.
 void hear(Loop& loop, const char* name, const Pipe& pipe) {
     std::array<char, 100> text{};
     const ssize_t count = read(pipe.read_end.fd(), text.data(), text.size());
@@ -104,9 +104,9 @@ int main() {
     say(bob, "good evening");
     loop.run();
 
-    // Both have something to read, so both stand in one batch. Ann, called
-    // first, sends bob away; carl takes his place, and gets the lowest free
-    // number: bob's.
+    // Both have something to read, so both are in one batch. Ann's callback is
+    // called first and closes Bob's pipe. The kernel gives the lowest free
+    // number, Bob's, to Carl's pipe.
     Pipe carl;
     loop.add_reader(ann.read_end.fd(), [&] {
         hear(loop, "ann", ann);

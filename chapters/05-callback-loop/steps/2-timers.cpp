@@ -1,9 +1,9 @@
-// Step 05.2: time. No thread, no signal and no system call: the wait that is
-// there already gets an end.
+// Step 05.2: timers without a thread, a signal or a system call: the existing
+// wait gets a timeout.
 //
-// Two clocks that tick every 100 ms, with callbacks that take 10 ms. One sets
-// its next tick "in 100 ms", the other "100 ms after the last one was due".
-// Only one of them keeps time.
+// Two timers tick every 100 ms, with callbacks that take 10 ms. One sets its
+// next tick "in 100 ms", the other "100 ms after the last one was due". Only
+// one of them keeps time.
 #include <chrono>
 #include <cstdio>
 #include <functional>
@@ -22,7 +22,7 @@ using namespace std::chrono_literals;
 int main() {
     const SteadyClock clock;
     TimerQueue timers;
-    // Nobody is watched here, but this is where the loop sleeps
+    // No descriptor is watched here, but this is where the loop sleeps.
     epolling::Epoll epoll;
 
     const TimePoint start = clock.now();
@@ -31,7 +31,7 @@ int main() {
             std::chrono::round<std::chrono::milliseconds>(clock.now() - start);
         std::printf("%-8s %4lld ms\n", name,
                     static_cast<long long>(time.count()));
-        // Some work
+        // This stands for some work.
         std::this_thread::sleep_for(10ms);
     };
 
@@ -45,9 +45,9 @@ int main() {
     };
     timers.set(start + 30ms, drifting);
     timers.set(start + 100ms, [&] { steady(start + 100ms); });
-    const TimerHandle never =
+    const TimerHandle cancelled =
         timers.set(start + 250ms, [] { std::printf("this was cancelled\n"); });
-    timers.set(start + 150ms, [&] { timers.cancel(never); });
+    timers.set(start + 150ms, [&] { timers.cancel(cancelled); });
     timers.set(start + 450ms, [&] { timers.cancel_all(); });
 
     while (!timers.empty()) {

@@ -1,10 +1,10 @@
-// Step 05.3: "not now, but soon". The queue gives a callback a place to put the
-// rest of its work, and the turn of the loop its three phases.
+// Step 05.3: "not now, but soon". A callback can leave the rest of its work in
+// the task queue, the third phase of a turn.
 //
-// Three who would like to run for ever: a task, a timer with no delay, and a
-// reader who throws a ball to itself. Everyone has the same share, since timers
-// and readers stop at what there was when their phase began, and tasks at what
-// was queued when the turn began.
+// Then three that would run forever share the loop: a task, a timer without
+// delay, and a reader that throws a ball to itself. They get equal shares,
+// because the timers and readers stop at what there was when their phase began,
+// and the tasks at what was queued when the turn began.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -48,7 +48,7 @@ int main() {
     });
     loop.run();
 
-    // Nobody starves.
+    // No phase starves another.
     int tasks = 0;
     int timers = 0;
     int catches = 0;

@@ -1,9 +1,9 @@
-// Step 05.4: what an event loop cannot bear: a callback that takes its time.
+// Step 05.4: what a callback that blocks does to an event loop.
 //
-// The oldest event loop that everybody has met is the one behind a window: get
-// an event, process it, again. Here the window is painted every 50 ms, and
-// somebody clicks on "save", which takes 300 ms. While that is processed no
-// other event is, and the window is frozen.
+// The best-known event loop is the one behind a window: get an event, process
+// it, again. Here the window is painted every 50 ms, and the user clicks on
+// "save", which takes 300 ms. While that click is processed no other event is,
+// and the window is frozen.
 #include <chrono>
 #include <cstdio>
 #include <deque>
@@ -25,7 +25,7 @@ namespace {
 
 enum class Event { paint, click, close };
 
-/// What happens to the window, and when, in the order of time.
+/// Returns the events of the window and their times, in order.
 std::deque<std::pair<milliseconds, Event>> script() {
     std::deque<std::pair<milliseconds, Event>> events;
     for (milliseconds time = 0ms; time < 700ms; time += 50ms) {
@@ -37,7 +37,7 @@ std::deque<std::pair<milliseconds, Event>> script() {
 }
 
 void save() {
-    // A slow disk
+    // This stands for a slow disk.
     std::this_thread::sleep_for(300ms);
 }
 
@@ -56,7 +56,7 @@ public:
 
 private:
     callbacks::TimePoint start_ = std::chrono::steady_clock::now();
-    // 12.5 ms a column
+    // A column stands for 12.5 ms.
     std::string picture_ = std::string(56, '.');
 };
 
@@ -66,7 +66,7 @@ int main() {
     {
         Window window;
         auto events = script();
-        // Sleeps until there is one
+        // Sleeps until the time of the next event.
         const auto get_event = [&] {
             const auto [time, event] = events.front();
             events.pop_front();
