@@ -1,4 +1,4 @@
-// Exercise 08.1: edge-triggered, registered once, and tried before anybody waits.
+// Exercise 08.1: edge-triggered, registered once, and tried before the coroutine waits.
 #include <doctest/doctest.h>
 #include <sys/socket.h>
 
@@ -36,8 +36,8 @@ namespace {
 
 using Log = std::vector<std::string>;
 
-/// The kernel, as the socket `ours` sees it. Who asks in vain again and again is told EIO in the
-/// end: the code under test would never return.
+/// The kernel, as the socket `ours` sees it. After many attempts that return EAGAIN it returns EIO:
+/// otherwise the code under test would never return.
 struct Kernel : support::Interposed {
     explicit Kernel(int ours) {
         read = [this, ours](int fd, void* data, std::size_t size) {
@@ -93,7 +93,7 @@ struct Connection {
                          }(*this, std::move(text), delay));
     }
 
-    /// Notes what `count` reads give.
+    /// Logs the results of `count` reads.
     Task<> note_reads(int count, std::size_t room = 100) {
         for (int i = 0; i < count; ++i) world.note(co_await read_once(socket, room));
     }
@@ -103,7 +103,7 @@ const std::string traps = " (docs/08-coroutine-loop.md, \"The traps of edge trig
 
 }  // namespace
 
-TEST_CASE("08.1 a read waits for what comes") {
+TEST_CASE("08.1 a read waits until bytes come") {
     Connection c;
     INFO("a coroutine reads; the other end says 'hello' after 10 ms, and 'again' after 20");
     c.peer_says("hello", 10ms);
@@ -122,7 +122,7 @@ TEST_CASE("08.1 a read waits for what comes") {
                   traps);
 }
 
-TEST_CASE("08.1 what a buffer has no room for comes with the next read") {
+TEST_CASE("08.1 bytes that did not fit into the buffer come with the next read") {
     Connection c;
     INFO("the other end says 'abcdefg' at once; a coroutine reads three bytes at a time");
     c.peer_says("abcdefg", 10ms);
@@ -135,7 +135,7 @@ TEST_CASE("08.1 what a buffer has no room for comes with the next read") {
     CHECK(c.world.log == Log{"10: abc", "10: def", "10: g"});
 }
 
-TEST_CASE("08.1 the last words and the end come together") {
+TEST_CASE("08.1 the last bytes and the end of input come together") {
     Connection c;
     INFO("a coroutine waits for bytes; the other end says 'bye' and closes, both at once");
     c.world.loop.spawn("peer", [](Connection& to) -> Task<> {
@@ -151,7 +151,7 @@ TEST_CASE("08.1 the last words and the end come together") {
     CHECK(c.world.log == Log{"10: bye", "10: end"});
 }
 
-TEST_CASE("08.1 every read stops at the urgent mark, and there is more behind it") {
+TEST_CASE("08.1 every read stops at the urgent mark, although more bytes follow it") {
     EventLoop loop;
     Pair pair = testing::tcp_pair();
     const Kernel kernel(pair.ours.fd());
@@ -170,12 +170,13 @@ TEST_CASE("08.1 every read stops at the urgent mark, and there is more behind it
             while (all.size() < 3) all += co_await read_once(s);
         }(socket, came),
         support::deadline() / 4);
-    CHECK_MESSAGE(ended, "it waits for ever, and '", came, "' has come. A read stops at the mark, ",
-                  "so it is short although there is more. EPOLLPRI says so", traps);
+    CHECK_MESSAGE(ended, "it waits forever after '", came,
+                  "' has come. A read stops at the mark, so it ",
+                  "is short although there is more. EPOLLPRI says so", traps);
     CHECK(came == "a!b");
 }
 
-TEST_CASE("08.1 what comes while nobody reads is not forgotten") {
+TEST_CASE("08.1 bytes that come while no coroutine reads are not forgotten") {
     Connection c;
     INFO("a coroutine reads 'one', and is busy for 20 ms; meanwhile 'two' comes. Then it reads");
     c.peer_says("one", 10ms);
@@ -186,13 +187,13 @@ TEST_CASE("08.1 what comes while nobody reads is not forgotten") {
         on.world.note(co_await read_once(on.socket));
     }(c));
     CHECK_MESSAGE(ended,
-                  "the second read waits for ever: the edge for 'two' came when nobody "
-                  "waited, and it comes only once. Who keeps it in mind?",
+                  "the second read waits forever: the edge for 'two' came when no "
+                  "coroutine waited, and it comes only once. Where is it remembered?",
                   traps);
     CHECK(c.world.log == Log{"10: one", "30: two"});
 }
 
-TEST_CASE("08.1 a signal interrupts a read and a write, and nothing is lost") {
+TEST_CASE("08.1 a signal interrupts a read and a write, and no byte is lost") {
     Connection c;
     INFO("the other end said 'hello'; a coroutine reads it and writes it back");
     INFO("every second read(2) and write(2) failed with EINTR");
@@ -207,13 +208,13 @@ TEST_CASE("08.1 a signal interrupts a read and a write, and nothing is lost") {
             on.world.note(error.what());
         }
     }(c));
-    CHECK_MESSAGE(ended, "an hour has passed, and one of them still waits");
+    CHECK_MESSAGE(ended, "an hour has passed, and a coroutine still waits");
     const Log expected{"0: hello"};
-    CHECK_MESSAGE(c.world.log == expected, "EINTR says that a signal came first: again");
+    CHECK_MESSAGE(c.world.log == expected, "EINTR means that a signal came first: call again");
     CHECK(testing::read_all(c.pair.theirs.fd()) == "hello");
 }
 
-TEST_CASE("08.1 a write goes on behind what the kernel has taken") {
+TEST_CASE("08.1 a write continues after the part that the kernel has taken") {
     Connection c;
     INFO("a coroutine writes 'hello world'; each write(2) took at most 3 bytes of it");
     c.kernel.takes = 3;
@@ -224,11 +225,11 @@ TEST_CASE("08.1 a write goes on behind what the kernel has taken") {
                   "an hour has passed, and it still waits for room, of which there is "
                   "plenty: only EAGAIN says that there is none");
     const std::string heard = testing::read_all(c.pair.theirs.fd());
-    CHECK_MESSAGE(heard == "hello world", "all of it should have come; it was ",
+    CHECK_MESSAGE(heard == "hello world", "all of it should have come; what came is ",
                   support::quoted(heard), ". write(2) returns how many bytes it took");
 }
 
-TEST_CASE("08.1 one coroutine waits for room while another one waits for bytes") {
+TEST_CASE("08.1 one coroutine waits for room while another waits for bytes") {
     Connection c;
     std::string data(100'000, '#');
     for (std::size_t i = 0; i < data.size(); i += 100) data[i] = static_cast<char>('a' + i % 23);
@@ -260,7 +261,7 @@ TEST_CASE("08.1 one coroutine waits for room while another one waits for bytes")
     CHECK_MESSAGE(same, "the bytes that came are not those that were written, in order");
 }
 
-TEST_CASE("08.1 a connection that breaks is an exception, for whoever waits") {
+TEST_CASE("08.1 a connection that breaks throws in the coroutine that waits") {
     Connection c;
     INFO("a coroutine writes more than there is room for; after 10 ms the other end closes");
     c.world.loop.spawn("peer", [](Connection& on) -> Task<> {
@@ -277,14 +278,14 @@ TEST_CASE("08.1 a connection that breaks is an exception, for whoever waits") {
         }
     }(c, why));
     CHECK_MESSAGE(ended,
-                  "an hour has passed, and it still waits for room. Nobody is there to make "
-                  "any: an error is something to go on with (fail(), and true)");
+                  "an hour has passed, and it still waits for room, which the closed end will "
+                  "never make. An error completes the operation (fail(), and true)");
     CHECK_MESSAGE(
         (why == "cannot write: Broken pipe" || why == "cannot write: Connection reset by peer"),
         "write_all() should have thrown, for EPIPE or ECONNRESET; it said ", support::quoted(why));
 }
 
-TEST_CASE("08.1 the second one who reads is told, and the first one goes on") {
+TEST_CASE("08.1 a second reader gets an error, and the first one continues") {
     Connection c;
     INFO("two coroutines read from one socket; after 10 ms the other end says 'hello'");
     c.peer_says("hello", 10ms);
@@ -293,14 +294,14 @@ TEST_CASE("08.1 the second one who reads is told, and the first one goes on") {
         co_await on.note_reads(1);
         co_await on.world.loop.async_sleep(20ms);
     }(c));
-    CHECK_MESSAGE(ended, "an hour has passed, and the second one waits, too");
+    CHECK_MESSAGE(ended, "an hour has passed, and the second reader waits, too");
     const Log expected{"0: two coroutines wait for the same direction of a socket", "10: hello"};
     CHECK_MESSAGE(c.world.log == expected,
-                  "await_ready() refuses the second one, if the first has left word that it is "
-                  "there: in the socket's place for its side");
+                  "await_ready() refuses the second reader if the first has stored itself in "
+                  "the socket's slot for its direction");
 }
 
-TEST_CASE("08.1 who is always ready does not starve the others") {
+TEST_CASE("08.1 a socket that is always ready does not starve the other coroutines") {
     Connection c;
     testing::write_all(c.pair.theirs.fd(), std::string(2000, '#'));
     int reads = 0;
@@ -317,11 +318,11 @@ TEST_CASE("08.1 who is always ready does not starve the others") {
         for (; count < 2000; ++count) co_await s.read(byte);
     }(c.socket, reads));
     REQUIRE_MESSAGE(ended, "after ", reads,
-                    " reads it waits for ever, and bytes are there. It was "
-                    "not allowed to go on, but the socket is still ready: no event will come. "
+                    " reads it waits forever, although bytes are there. Its "
+                    "budget was spent, but the socket is still ready, so no event will come: "
                     "defer()");
     CHECK_MESSAGE(turns >= 20, "meanwhile another coroutine, which was ready all the time, had ",
-                  turns, " turns. has_budget() says when it is time to let others run", traps);
+                  turns, " turns. has_budget() says when other coroutines must run", traps);
 }
 
 TEST_CASE("08.1 a request costs one read and one write") {
@@ -352,7 +353,8 @@ TEST_CASE("08.1 a request costs one read and one write") {
         }(c, heard, reads, writes));
     REQUIRE(ended);
     CHECK_MESSAGE(heard.size() == 600, "the server answered ", heard.size() / 6, " times");
-    CHECK_MESSAGE(reads == 100, "read(2) was called ", reads, " times. Less than there was room ",
-                  "for has come: then the socket is empty, and nobody needs to ask", traps);
+    CHECK_MESSAGE(reads == 100, "read(2) was called ", reads, " times. After a read that did not ",
+                  "fill its buffer the socket is empty, and another read would only return EAGAIN",
+                  traps);
     CHECK_MESSAGE(writes == 100, "write(2) was called ", writes, " times");
 }

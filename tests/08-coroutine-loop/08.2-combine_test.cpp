@@ -33,7 +33,7 @@ using Log = std::vector<std::string>;
 
 /// A loop in virtual time, and its racers.
 struct Race {
-    int alive = 0;  // how many racers there are. Outlives the loop, which may destroy the last ones
+    int alive = 0;  // racers; outlives the loop, which may destroy the last ones
     World world;
 
     template <typename T>
@@ -67,18 +67,18 @@ struct Race {
     }
 
     /// Waits for a descriptor on which nothing ever comes.
-    Task<> listen_in_vain(int fd) {
+    Task<> listen_forever(int fd) {
         const Trace trace(alive);
         co_await world.loop.until_readable(fd);
     }
 };
 
-const std::string still_waits = "an hour has passed, and nobody has resumed the one who waits";
+const std::string still_waits = "an hour has passed, and the awaiting coroutine was not resumed";
 const std::string rules = " (docs/08-coroutine-loop.md, \"Ownership and cancellation\")";
 
 }  // namespace
 
-TEST_CASE("08.2 when_all gives all results, when the last one is there") {
+TEST_CASE("08.2 when_all returns all results when the last one is there") {
     Race race;
     INFO("three tasks take 30, 10 and 20 ms, and a fourth one no time");
     const bool ended = ends(race.world.loop, [](Race& r) -> Task<> {
@@ -94,11 +94,11 @@ TEST_CASE("08.2 when_all gives all results, when the last one is there") {
         CHECK(r.alive == 0);
     }(race));
     CHECK_MESSAGE(ended,
-                  "all four have ended, and nobody has resumed the one who waits. The last "
-                  "on_member_done() has to say whom to resume");
+                  "all four have ended, and the awaiting coroutine was not resumed. The last "
+                  "on_member_done() has to return it");
 }
 
-TEST_CASE("08.2 who waits for tasks that do not wait does not wait") {
+TEST_CASE("08.2 tasks that never suspend do not suspend the coroutine that awaits them") {
     Race race;
     INFO("co_await when_all(a, b), where neither of the two suspends; before that, of no task");
     const bool ended = ends(race.world.loop, [](Race& r) -> Task<> {
@@ -109,12 +109,12 @@ TEST_CASE("08.2 who waits for tasks that do not wait does not wait") {
         CHECK(std::get<0>(alone) == std::pair(3, 4));
     }(race));
     CHECK_MESSAGE(ended,
-                  "it waits for ever: both had ended before it suspended, and nobody is left "
+                  "it waits forever: both had ended before it suspended, and no task is left "
                   "who could resume it. await_suspend() returns false where the wait is over");
     CHECK(race.world.log == Log{"0: a", "0: b"});
 }
 
-TEST_CASE("08.2 the first to finish wins, and the losers are really gone") {
+TEST_CASE("08.2 the first to finish wins, and the losers are destroyed") {
     Race race;
     const testing::Pair pair;
     INFO("when_any of three: a sleep of an hour, one of 10 ms, a wait for bytes that never come");
@@ -122,7 +122,7 @@ TEST_CASE("08.2 the first to finish wins, and the losers are really gone") {
         EventLoop& loop = r.world.loop;
         const std::size_t sleeping = loop.sleeping();
         const auto winner =
-            co_await when_any(r.after(1h, 1), r.after(10ms, 2), r.listen_in_vain(fd));
+            co_await when_any(r.after(1h, 1), r.after(10ms, 2), r.listen_forever(fd));
         CHECK_MESSAGE(winner.index() == 1, "the second one should have won");
         CHECK(std::get<1>(winner) == 2);
         CHECK_MESSAGE(r.world.milliseconds() == 10,
@@ -139,7 +139,7 @@ TEST_CASE("08.2 the first to finish wins, and the losers are really gone") {
     CHECK_MESSAGE(ended, still_waits);
 }
 
-TEST_CASE("08.2 no further task starts when one has ended") {
+TEST_CASE("08.2 no other task starts once one has ended") {
     Race race;
     INFO("when_any of three: the first one sleeps, the second one ends at once");
     const bool ended = ends(race.world.loop, [](Race& r) -> Task<> {
@@ -151,12 +151,12 @@ TEST_CASE("08.2 no further task starts when one has ended") {
     CHECK_MESSAGE(ended, still_waits);
     const Log expected{"0: second"};
     CHECK_MESSAGE(race.world.log == expected,
-                  "the outcome was known, and yet the third one was "
+                  "the outcome was known, and yet the third task was "
                   "started. It may have sent something by now",
                   rules);
 }
 
-TEST_CASE("08.2 the first failure destroys the others, then travels") {
+TEST_CASE("08.2 the first failure destroys the other tasks, then propagates") {
     Race race;
     const testing::Pair pair;
     INFO(
@@ -167,7 +167,7 @@ TEST_CASE("08.2 the first failure destroys the others, then travels") {
         const std::size_t sleeping = loop.sleeping();
         std::string said = "nothing was thrown";
         try {
-            co_await when_all(r.after(59min, 1), r.fail_after(10ms, "first"), r.listen_in_vain(fd),
+            co_await when_all(r.after(59min, 1), r.fail_after(10ms, "first"), r.listen_forever(fd),
                               r.fail_after(20ms, "second"));
         } catch (const std::runtime_error& error) {
             said = error.what();
@@ -177,19 +177,19 @@ TEST_CASE("08.2 the first failure destroys the others, then travels") {
                       "it should have been thrown when it happened, "
                       "after 10 ms");
         CHECK_MESSAGE(r.alive == 0,
-                      "the siblings should be gone before the exception arrives; so "
-                      "many of their frames are alive: ",
+                      "the siblings should be gone before the exception arrives; the "
+                      "number of their frames that are alive is ",
                       r.alive, rules);
         CHECK(loop.sleeping() == sleeping);
         CHECK(loop.waiting() == 0);
     }(race, pair.ours.fd()));
     CHECK_MESSAGE(ended,
-                  "an hour has passed, and it still waits for the others. A failure is not "
-                  "one of those that are missing: it ends the wait",
+                  "an hour has passed, and it still waits for the others. A failure does not "
+                  "count as one of the missing results: it ends the wait",
                   rules);
 }
 
-TEST_CASE("08.2 no further task starts when one has failed") {
+TEST_CASE("08.2 no other task starts once one has failed") {
     Race race;
     INFO("when_all of three: the second one fails at once");
     const bool ended = ends(race.world.loop, [](Race& r) -> Task<> {
@@ -203,7 +203,7 @@ TEST_CASE("08.2 no further task starts when one has failed") {
     CHECK(race.world.log == Log{"0: a", "0: b", "0: caught"});
 }
 
-TEST_CASE("08.2 who fails first has won, too") {
+TEST_CASE("08.2 a task that fails first wins, too") {
     Race race;
     INFO("when_any of two: a result after 20 ms, an exception after 10; then the other way round");
     const bool ended = ends(race.world.loop, [](Race& r) -> Task<> {
@@ -213,10 +213,11 @@ TEST_CASE("08.2 who fails first has won, too") {
         } catch (const std::exception& error) {
             said = error.what();
         }
-        CHECK_MESSAGE(said == "faster", "the winner's exception is for whoever waits", rules);
+        CHECK_MESSAGE(said == "faster",
+                      "the winner's exception should reach the awaiting coroutine", rules);
         CHECK(r.alive == 0);
         const auto winner = co_await when_any(r.after(10ms, 1), r.fail_after(10ms, "late"));
-        CHECK_MESSAGE(winner.index() == 0, "an exception that comes too late is not heard");
+        CHECK_MESSAGE(winner.index() == 0, "an exception that comes too late is ignored");
     }(race));
     CHECK_MESSAGE(ended, still_waits);
     CHECK(race.world.errors.empty());
@@ -236,7 +237,7 @@ TEST_CASE("08.2 groups within groups") {
     CHECK_MESSAGE(ended, still_waits);
 }
 
-TEST_CASE("08.2 destroyed while it waits: all of its tasks go too") {
+TEST_CASE("08.2 a group that is destroyed while it waits destroys all of its tasks") {
     Race race;
     INFO("a task waits for when_any(1 h, when_all(1 h, 1 h)), and is cancelled after 1 ms");
     auto waiting = race.world.loop.spawn("waiting", [](Race& r) -> Task<> {
@@ -255,7 +256,7 @@ TEST_CASE("08.2 destroyed while it waits: all of its tasks go too") {
     CHECK_MESSAGE(ended, still_waits);
 }
 
-TEST_CASE("08.2 in time: the result, and no timer is left") {
+TEST_CASE("08.2 a task in time: its result, and no timer is left") {
     Race race;
     INFO("with_timeout of an hour around a task that takes 1 ms, and around one without a result");
     const bool ended = ends(race.world.loop, [](Race& r) -> Task<> {
@@ -264,14 +265,14 @@ TEST_CASE("08.2 in time: the result, and no timer is left") {
         const auto value =
             co_await with_timeout(loop, r.after(1ms, std::make_unique<int>(7)), 59min);
         CHECK(*value == 7);
-        CHECK_MESSAGE(loop.sleeping() == sleeping, "the time-out should be gone with the race");
+        CHECK_MESSAGE(loop.sleeping() == sleeping, "the timeout's sleep should be gone");
         co_await with_timeout(loop, coroutines::pass(loop, 1ms), 59min);
         CHECK(r.world.milliseconds() == 2);
     }(race));
     CHECK_MESSAGE(ended, still_waits);
 }
 
-TEST_CASE("08.2 too late: TimedOut, and the task is gone") {
+TEST_CASE("08.2 a task that is too late: TimedOut, and the task is gone") {
     Race race;
     INFO("with_timeout of 10 ms around a task that takes an hour");
     const bool ended = ends(race.world.loop, [](Race& r) -> Task<> {
@@ -288,7 +289,7 @@ TEST_CASE("08.2 too late: TimedOut, and the task is gone") {
     CHECK_MESSAGE(ended, still_waits);
 }
 
-TEST_CASE("08.2 just in time is in time") {
+TEST_CASE("08.2 a task that ends exactly at the limit is in time") {
     Race race;
     INFO("with_timeout of 10 ms around a task that takes 10 ms; of 0 around one that takes none");
     const bool ended = ends(race.world.loop, [](Race& r) -> Task<> {
@@ -306,7 +307,7 @@ TEST_CASE("08.2 just in time is in time") {
     CHECK_MESSAGE(ended, still_waits);
 }
 
-TEST_CASE("08.2 a task's own exception travels through its time-out") {
+TEST_CASE("08.2 a task's own exception propagates through its timeout") {
     Race race;
     INFO("with_timeout of an hour around a task that fails after 1 ms");
     const bool ended = ends(race.world.loop, [](Race& r) -> Task<> {

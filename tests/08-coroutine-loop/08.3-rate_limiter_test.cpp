@@ -23,66 +23,68 @@ namespace {
 
 using Log = std::vector<std::string>;
 
-/// A limiter in virtual time, and those who want a token.
+/// A limiter in virtual time, and the tasks that want a token.
 struct Queue {
     Queue(int burst, Duration period) { limiter.emplace(world.loop, burst, period); }
 
-    /// Comes at `when`, and notes when it has a token.
+    /// Spawns a task that asks for a token at `when`, and logs when it has one.
     TaskHandle comes(std::string name, Duration when = 0ms) {
-        return world.loop.spawn(name, [](Queue& q, std::string who, Duration delay) -> Task<> {
+        return world.loop.spawn(name, [](Queue& q, std::string asker, Duration delay) -> Task<> {
             if (delay > 0ms) co_await q.world.loop.async_sleep(delay);
             co_await q.limiter->take();
-            q.world.note(who);
+            q.world.note(asker);
         }(*this, name, when));
     }
 
-    /// Runs until nobody wants anything any more, or for an hour of virtual time.
+    /// Runs until every task has its token, or for an hour of virtual time.
     void run() {
-        const bool ended = ends(
-            world.loop, [](Queue& q) -> Task<> { co_await q.world.loop.async_sleep(59min); }(*this));
+        const bool ended = ends(world.loop, [](Queue& q) -> Task<> {
+            co_await q.world.loop.async_sleep(59min);
+        }(*this));
         CHECK(ended);
     }
 
-    std::optional<RateLimiter> limiter;  // before the world: it outlives those who wait for it
+    std::optional<RateLimiter> limiter;  // before the world: it outlives its waiters
     World world;
 };
 
 }  // namespace
 
-TEST_CASE("08.3 a burst goes at once, then one goes each period") {
+TEST_CASE("08.3 a burst passes at once, then one task per period") {
     Queue queue(2, 100ms);
-    INFO("a bucket of 2 tokens, one more each 100 ms; five come at 0");
+    INFO("a bucket of 2 tokens, one more each 100 ms; five tasks come at 0");
     for (const char* name : {"a", "b", "c", "d", "e"}) queue.comes(name);
     queue.run();
     const Log expected{"0: a", "0: b", "100: c", "200: d", "300: e"};
-    CHECK_MESSAGE(queue.world.log == expected,
-                  "the bucket is full at first, so two go at once; then one for each new token");
+    CHECK_MESSAGE(
+        queue.world.log == expected,
+        "the bucket is full at first, so two tasks pass at once, then one for each new token");
 }
 
 TEST_CASE("08.3 the bucket holds no more than a burst") {
     Queue queue(2, 100ms);
-    INFO("a bucket of 2 tokens, one more each 100 ms; four come when it has been quiet for 10 s");
+    INFO("a bucket of 2 tokens, one more each 100 ms; four tasks come after 10 quiet seconds");
     for (const char* name : {"a", "b", "c", "d"}) queue.comes(name, 10s);
     queue.run();
     const Log expected{"10000: a", "10000: b", "10100: c", "10200: d"};
     CHECK_MESSAGE(queue.world.log == expected,
-                  "two of them should have gone at once. Tokens that nobody takes are not kept "
-                  "without a bound");
+                  "two of them should have passed at once. Tokens that are not taken do not "
+                  "accumulate without a bound");
 }
 
-TEST_CASE("08.3 a token comes every period, whenever somebody asks") {
+TEST_CASE("08.3 a token comes every period, whenever a task asks") {
     Queue queue(2, 100ms);
-    INFO("a bucket of 2 tokens, one more each 100 ms; two come at 0, two more at 150");
+    INFO("a bucket of 2 tokens, one more each 100 ms; two tasks come at 0, two more at 150");
     for (const char* name : {"a", "b"}) queue.comes(name);
     for (const char* name : {"c", "d"}) queue.comes(name, 150ms);
     queue.run();
     const Log expected{"0: a", "0: b", "150: c", "200: d"};
     CHECK_MESSAGE(queue.world.log == expected,
-                  "tokens came at 100 and at 200. A token that is half on its way when somebody "
-                  "asks comes as it would have come");
+                  "tokens came at 100 and at 200. A task that asks in between does not change "
+                  "when the next token comes");
 }
 
-TEST_CASE("08.3 who comes later does not overtake") {
+TEST_CASE("08.3 a task that comes later does not overtake") {
     Queue queue(1, 100ms);
     INFO("one token each 100 ms; 'a' and 'b' come at 0, 'late' comes at 100: when the token does");
     queue.comes("late", 100ms);
@@ -90,15 +92,16 @@ TEST_CASE("08.3 who comes later does not overtake") {
     queue.comes("b");
     queue.run();
     const Log expected{"0: a", "100: b", "200: late"};
-    CHECK_MESSAGE(queue.world.log == expected,
-                  "'b' has waited for 100 ms and is next. Whoever comes while somebody waits goes "
-                  "to the end of the line, even if there is a token");
+    CHECK_MESSAGE(
+        queue.world.log == expected,
+        "'b' has waited for 100 ms and is next. A task that comes while another waits goes "
+        "to the end of the line, even if there is a token");
 }
 
-TEST_CASE("08.3 who wakes up late does not make the others late") {
+TEST_CASE("08.3 a task that wakes up late does not make the others late") {
     Queue queue(3, 100ms);
-    INFO("a bucket of 3 tokens, one more each 100 ms; six come at 0");
-    INFO("somebody computes from 50 to 250, and nothing else can happen meanwhile");
+    INFO("a bucket of 3 tokens, one more each 100 ms; six tasks come at 0");
+    INFO("another task computes from 50 to 250, and no other task can run meanwhile");
     for (const char* name : {"a", "b", "c", "d", "e", "f"}) queue.comes(name);
     queue.world.loop.spawn("busy", [](World& w) -> Task<> {
         co_await w.loop.async_sleep(50ms);
@@ -109,42 +112,42 @@ TEST_CASE("08.3 who wakes up late does not make the others late") {
     CHECK_MESSAGE(
         queue.world.log == expected,
         "the tokens of 100 and 200 were there at 250, and the next one came at 300. Count "
-        "from when a token came, not from when somebody woke up");
+        "from when a token came, not from when a task woke up");
 }
 
-TEST_CASE("08.3 who is cancelled in the line leaves it") {
+TEST_CASE("08.3 a task that is cancelled in the line leaves it") {
     Queue queue(1, 100ms);
     INFO("one token each 100 ms; 'a' to 'd' come at 0; 'c', third in line, is cancelled at 50");
     std::vector<TaskHandle> all;
     for (const char* name : {"a", "b", "c", "d"}) all.push_back(queue.comes(name));
-    queue.world.loop.spawn("cancel", [](EventLoop& loop, TaskHandle& whom) -> Task<> {
+    queue.world.loop.spawn("cancel", [](EventLoop& loop, TaskHandle& task) -> Task<> {
         co_await loop.async_sleep(50ms);
-        whom.cancel();
+        task.cancel();
     }(queue.world.loop, all[2]));
     queue.run();
     const Log expected{"0: a", "100: b", "200: d"};
     CHECK_MESSAGE(queue.world.log == expected,
-                  "'d' should have moved up, and got its token at 200. Who waits has not taken "
-                  "anything yet");
+                  "'d' should have moved up, and got its token at 200. A waiting task has not "
+                  "taken a token yet");
 }
 
-TEST_CASE("08.3 who is cancelled at the head of the line makes room for the next") {
+TEST_CASE("08.3 a task that is cancelled at the head of the line makes room for the next") {
     Queue queue(1, 100ms);
-    INFO("one token each 100 ms; 'a' to 'c' come at 0; 'b', who is next, is cancelled at 50");
+    INFO("one token each 100 ms; 'a' to 'c' come at 0; 'b', the next one, is cancelled at 50");
     std::vector<TaskHandle> all;
     for (const char* name : {"a", "b", "c"}) all.push_back(queue.comes(name));
-    queue.world.loop.spawn("cancel", [](EventLoop& loop, TaskHandle& whom) -> Task<> {
+    queue.world.loop.spawn("cancel", [](EventLoop& loop, TaskHandle& task) -> Task<> {
         co_await loop.async_sleep(50ms);
-        whom.cancel();
+        task.cancel();
     }(queue.world.loop, all[1]));
     queue.run();
     const Log expected{"0: a", "100: c"};
     CHECK_MESSAGE(queue.world.log == expected,
                   "'c' is next now, and the token of 100 is for it: 'b' was destroyed while it "
-                  "waited, and has taken none. Who tells 'c'? (A destructor)");
+                  "waited, and has taken none. What resumes 'c'? (A destructor)");
 }
 
-TEST_CASE("08.3 when nobody waits, nothing is left") {
+TEST_CASE("08.3 when no task waits, nothing is left in the loop") {
     Queue queue(1, 100ms);
     INFO("one token each 100 ms; 'a' and 'b' come at 0. Then the loop should have nothing to do");
     queue.comes("a");
@@ -152,8 +155,8 @@ TEST_CASE("08.3 when nobody waits, nothing is left") {
     const bool ended = ends(queue.world.loop, [](World& w) -> Task<> {
         co_await w.loop.async_sleep(30min);
         CHECK_MESSAGE(w.loop.sleeping() == 1,
-                      "besides the limit of this test, nobody should sleep: "
-                      "a limiter that nobody asks does nothing");
+                      "besides the limit of this test, no task should sleep: "
+                      "a limiter without waiters does nothing");
     }(queue.world));
     CHECK(ended);
     CHECK(queue.world.log == Log{"0: a", "100: b"});

@@ -11,8 +11,8 @@
 #include "tests/support/test.hpp"
 
 using coroutines::EventLoop;
-using coroutines::TaskHandle;
 using coroutines::farewell;
+using coroutines::TaskHandle;
 using testing::at_end;
 using testing::ends;
 using testing::Pair;
@@ -23,7 +23,7 @@ namespace {
 
 const std::string bye = "bye";
 
-/// farewell() has returned. From here on nobody but its task can keep the connection open.
+/// farewell() has returned. From here on only its task can keep the connection open.
 /// Otherwise the test ends here: what comes next would use what is gone.
 void require_open(const Pair& pair) {
     REQUIRE_MESSAGE(!at_end(pair.theirs.fd()),
@@ -41,7 +41,7 @@ void pass(World& world, coroutines::Duration time) {
 
 }  // namespace
 
-TEST_CASE("08.4 the connection stays open until the words are said, and no longer") {
+TEST_CASE("08.4 the connection stays open until the words are sent, and no longer") {
     World world;
     Pair pair;
     INFO("farewell() to a client, 'bye' in 10 ms");
@@ -52,14 +52,14 @@ TEST_CASE("08.4 the connection stays open until the words are said, and no longe
     require_open(pair);
     pass(world, 2ms);
     const std::string heard = testing::read_all(pair.theirs.fd());
-    CHECK_MESSAGE(heard == bye, "after 10 ms the client should have heard 'bye'; it was ",
+    CHECK_MESSAGE(heard == bye, "after 10 ms the client should have heard 'bye'; it heard ",
                   support::quoted(heard));
     CHECK_MESSAGE(at_end(pair.theirs.fd()),
                   "the words were said, and yet the connection stays open: "
                   "it should belong to the task, and end with it");
 }
 
-TEST_CASE("08.4 the words are the task's own") {
+TEST_CASE("08.4 the task owns the words") {
     World world;
     Pair pair;
     INFO(
@@ -75,7 +75,7 @@ TEST_CASE("08.4 the words are the task's own") {
                   "caller's string. By value it is a copy");
 }
 
-TEST_CASE("08.4 two at the same time do not share anything") {
+TEST_CASE("08.4 two farewells at the same time share nothing") {
     World world;
     Pair first;
     Pair second;
@@ -94,7 +94,7 @@ TEST_CASE("08.4 two at the same time do not share anything") {
     CHECK(testing::read_all(first.theirs.fd()) == one);
 }
 
-TEST_CASE("08.4 cancelled, it says nothing, and the connection is closed") {
+TEST_CASE("08.4 a cancelled farewell sends nothing and closes the connection") {
     World world;
     Pair pair;
     INFO("farewell() in 10 ms, cancelled after 5");

@@ -38,7 +38,7 @@ using testing::Pair;
 using namespace std::chrono_literals;
 using Log = std::vector<std::string>;
 
-/// What a test throws out of a loop in which somebody is always ready.
+/// What a test throws out of a loop in which a task is always ready.
 struct Spinning {};
 
 /// A clock that jumps when nothing happens. Counts the turns of the loop.
@@ -79,7 +79,7 @@ std::string numbered(int i) {
     return line;
 }
 
-/// Somebody at a terminal.
+/// A client with a name.
 struct Guest {
     std::string name;
     std::optional<Socket> socket;  // the client's end
@@ -90,7 +90,7 @@ struct Guest {
 /// A room, its guests, and a story of what they did.
 class Evening {
 public:
-    /// Somebody connects, and says nothing yet. One that does not read has little room in the
+    /// A guest connects, and sends nothing yet. One that does not read has little room in the
     /// kernel, too.
     Guest& comes(const std::string& name, bool reads = true) {
         story_ << "\n  - " << name << " connects" << (reads ? "" : ", and does not read");
@@ -105,7 +105,7 @@ public:
         return guest;
     }
 
-    /// The same, and gives its name.
+    /// The same, and the guest gives its name.
     Guest& joins(const std::string& name, bool reads = true) {
         Guest& guest = comes(name, reads);
         says(guest, name + "\n");
@@ -119,11 +119,11 @@ public:
     }
 
     void half_closes(const Guest& guest) {
-        story_ << "\n  - " << guest.name << " says that this is all (half-close)";
+        story_ << "\n  - " << guest.name << " ends its input (half-close)";
         ::shutdown(guest.socket->fd(), SHUT_WR);
     }
 
-    /// Where there are bytes that it has not read, that is a reset.
+    /// If there are bytes that it has not read, that is a reset.
     void closes(Guest& guest) {
         char byte = 0;
         const bool unread = ::recv(guest.socket->fd(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
@@ -138,15 +138,15 @@ public:
         settle();
     }
 
-    /// Lets everything happen that can: then nobody is ready any more, and the clock jumps.
+    /// Runs the loop until no task is ready any more and the clock jumps.
     void settle() {
         clock_.turns = 0;
         loop->spawn("test", stop_when_quiet(*loop));
         try {
             loop->run();
         } catch (const Spinning&) {
-            FAIL("after 100,000 turns of the loop there is still no rest: who looks again and ",
-                 "again, instead of waiting until a line comes?");
+            FAIL("after 100,000 turns of the loop a task is still ready: does one poll again ",
+                 "and again, instead of waiting until a line comes?");
         }
         const std::string error = errors_.empty() ? "" : errors_.front();
         REQUIRE_MESSAGE(error.empty(), "an exception has left attend(): ", error);
@@ -168,21 +168,21 @@ public:
         const bool as_it_should = heard == expected;
         REQUIRE_MESSAGE(as_it_should, guest.name, " should have heard:", shown(expected),
                         "\nbut heard:", shown(heard), "\n", why, sleepers());
-        story_ << "\n  - " << guest.name << " heard what was to be heard";
+        story_ << "\n  - " << guest.name << " heard what it should";
     }
 
-    /// The test has seen enough of what was heard so far.
+    /// Ignores what was heard so far.
     void forget() {
         settle();
         for (Guest& guest : guests_) guest.heard.clear();
     }
 
-    /// While nobody speaks, those who sleep can only want to look again.
+    /// While no member speaks, a task that sleeps can only be polling.
     [[nodiscard]] std::string sleepers() const {
         if (loop->sleeping() == 0) return "";
         return std::to_string(loop->sleeping()) +
-               " tasks sleep now, and will look again later: "
-               "who waits for a line should be woken by it";
+               " tasks sleep now, and will poll later: "
+               "a task that waits for a line should be woken by it";
     }
 
     [[nodiscard]] std::string story() const { return "what was done:" + story_.str(); }
@@ -222,7 +222,8 @@ std::size_t open_descriptors() {
         std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {}));
 }
 
-/// What LineReader makes of `pieces`, each sent when the last has been read, and then the end.
+/// The lines that LineReader returns for `pieces`, each sent when the last one has been read, and
+/// then the end.
 Log read_lines(std::vector<std::string> pieces) {
     testing::World world;
     Pair pair;
@@ -257,7 +258,7 @@ void expect_lines(const Log& pieces, const Log& expected, const std::string& why
 
 }  // namespace
 
-TEST_CASE("08.5 a line is what ends with LF, however the bytes arrive") {
+TEST_CASE("08.5 a line ends with LF, however the bytes arrive") {
     const Log expected{"hello", "", "how are", "you?", "", "?[2Jx?"};
     const std::string sent = "hello\n\nhow are\r\nyou?\n\r\n\x1b[2Jx\x7f\n";
     Log bytes;
@@ -265,24 +266,24 @@ TEST_CASE("08.5 a line is what ends with LF, however the bytes arrive") {
     INFO("lines by LF or CR LF, two of them empty, one with ESC and DEL, and then the end");
     expect_lines({sent}, expected, "all of it came in one read");
     expect_lines({"hel", "lo\n\nhow are\r", "\nyou?\n\r\n\x1b[2Jx\x7f\n"}, expected,
-                 "it came in three reads. A read is not a line: it gives what has arrived");
+                 "it came in three reads. A read is not a line: it returns what has arrived");
     expect_lines(bytes, expected, "each byte came alone");
     expect_lines({"said\nnot sa", "id"}, {"said"},
                  "the end came in the middle of a line: that line was not said");
 }
 
-TEST_CASE("08.5 a line that is too long comes in pieces, and before its end") {
+TEST_CASE("08.5 a line that is too long comes in pieces, before its end has come") {
     const std::string piece(LineReader::longest, 'x');
     INFO("the longest line has 512 bytes, without its LF");
     expect_lines({piece + "\n"}, {piece}, "512 bytes and LF are one line");
     expect_lines({piece, "\nz\n"}, {piece, "z"}, "512 bytes, and LF in the next read: one line");
     expect_lines(Log(3, piece + "x"), {piece, 'x' + piece.substr(1), 'x' + piece.substr(1)},
-                 "three times 513 bytes came, no LF, then the end: three pieces. Who waits for an "
-                 "LF that never comes keeps all that comes before it");
+                 "three times 513 bytes came, no LF, then the end: three pieces. A reader that "
+                 "waits for an LF that never comes keeps all that comes before it");
     expect_lines({piece + "y\n"}, {piece, "y"}, "513 bytes and LF are two lines");
 }
 
-TEST_CASE("08.5 everybody hears everybody, and who joins and who leaves") {
+TEST_CASE("08.5 every member hears every line, and each join and leave") {
     Evening evening;
     INFO(evening.story());
     Guest& ada = evening.comes("ada");
@@ -290,14 +291,14 @@ TEST_CASE("08.5 everybody hears everybody, and who joins and who leaves") {
     evening.says(ada, "ada\n");
     evening.expect(ada, "* ada has joined\n");
     Guest& bob = evening.comes("bob");
-    evening.expect(ada, "", "who has no name yet has not joined");
+    evening.expect(ada, "", "a client without a name has not joined");
     evening.says(bob, "bob\n");
     evening.expect(bob, "* what is your name?\n* bob has joined\n",
-                   "who joins hears what is said from then on, and nothing from before");
+                   "a new member hears what is said from then on, and nothing from before");
     evening.expect(ada, "* bob has joined\n");
     evening.says(bob, "good evening\n");
     evening.expect(ada, "bob: good evening\n");
-    evening.expect(bob, "bob: good evening\n", "who speaks hears it too");
+    evening.expect(bob, "bob: good evening\n", "the speaker hears it too");
     evening.says(ada, "\nsit\r\n down\n");
     evening.expect(bob, "ada: sit\nada:  down\n", "an empty line is not said");
     CHECK(evening.room.members() == 2);
@@ -306,7 +307,7 @@ TEST_CASE("08.5 everybody hears everybody, and who joins and who leaves") {
     CHECK(evening.room.members() == 1);
 }
 
-TEST_CASE("08.5 all hear the same, in the same order") {
+TEST_CASE("08.5 all members hear the same lines in the same order") {
     Evening evening;
     INFO(evening.story());
     Guest& ada = evening.joins("ada");
@@ -323,7 +324,7 @@ TEST_CASE("08.5 all hear the same, in the same order") {
     CHECK_MESSAGE(eve_too, "ada heard:", shown(ada.heard), "\nbut eve:", shown(eve.heard));
 }
 
-TEST_CASE("08.5 a name can be used, and nobody else has it") {
+TEST_CASE("08.5 a name must be valid and not in use") {
     Evening evening;
     INFO(evening.story());
     const std::string question = "* what is your name?\n";
@@ -348,7 +349,7 @@ TEST_CASE("08.5 a name can be used, and nobody else has it") {
     evening.expect(other, question + "* ada has joined\n", "the name is free again");
 }
 
-TEST_CASE("08.5 of two that give the same name in the same turn, one gets it") {
+TEST_CASE("08.5 of two clients that give the same name in the same turn, one gets it") {
     Evening evening;
     INFO(evening.story());
     Guest& first = evening.comes("one");
@@ -360,12 +361,12 @@ TEST_CASE("08.5 of two that give the same name in the same turn, one gets it") {
     const std::string both = first.heard + second.heard;
     const bool refused = both.find("* ada is taken\n") != std::string::npos;
     CHECK_MESSAGE(refused, "two members are called ada. What was true before a co_await is only a ",
-                  "memory after it (docs/08-coroutine-loop.md, Lifetime, 6)");
+                  "memory after it (docs/08-lifetime.md, 6)");
     CHECK_MESSAGE(evening.room.members() == 1, "there should be 1 member; there are ",
                   evening.room.members());
 }
 
-TEST_CASE("08.5 who says much at once is heard, and others are heard in between") {
+TEST_CASE("08.5 a member that says much is heard, and others are heard in between") {
     Evening evening;
     INFO(evening.story());
     Guest& ada = evening.joins("ada");
@@ -380,7 +381,7 @@ TEST_CASE("08.5 who says much at once is heard, and others are heard in between"
     const auto asked = std::ranges::find(lines, "bob: may I?") - lines.begin();
     CHECK_MESSAGE(asked < 100, "bob's line came after ", asked,
                   " others. After each line, let the "
-                  "others have their turn: async_sleep(0)");
+                  "other members have their turn: async_sleep(0)");
     REQUIRE_MESSAGE(lines.size() == 1001,
                     "ada said 1000 lines and bob one. Bob reads all the time, "
                     "and should have heard 1001; he heard ",
@@ -392,7 +393,7 @@ TEST_CASE("08.5 who says much at once is heard, and others are heard in between"
     }
 }
 
-TEST_CASE("08.5 who does not read holds nobody up") {
+TEST_CASE("08.5 a member that does not read delays no other member") {
     Evening evening;
     INFO(evening.story());
     evening.joins("slow", false);
@@ -404,12 +405,12 @@ TEST_CASE("08.5 who does not read holds nobody up") {
     CHECK_MESSAGE(lines.size() == 2000,
                   "bob reads all the time, and should have heard 2000 lines; ", "he heard ",
                   lines.size(), ", the last of them:", shown(lines.empty() ? "" : lines.back()),
-                  "\nWhoever speaks must not wait until somebody else has read");
+                  "\nA speaker must not wait until another member has read");
     const bool the_same = ada.heard == bob.heard;
     CHECK_MESSAGE(the_same, "ada and bob should have heard the same");
 }
 
-TEST_CASE("08.5 what is kept for who does not read is bounded, and what was missed is said") {
+TEST_CASE("08.5 what is kept for a slow reader is bounded, and it hears how much it missed") {
     Evening evening;
     INFO(evening.story());
     Guest& slow = evening.joins("slow", false);
@@ -429,23 +430,24 @@ TEST_CASE("08.5 what is kept for who does not read is bounded, and what was miss
             const bool is_next = line == "ada: " + numbered(static_cast<int>(next));
             REQUIRE_MESSAGE(is_next, "slow had heard or missed ", next,
                             " lines. The next one it heard was:", shown(line),
-                            "\nLines that are dropped must be counted, no others");
+                            "\nLines that are dropped must be counted, and no others");
             ++next;
             ++heard;
         }
     }
     // What is kept, as much again that may be on its way, and what the kernel holds.
-    REQUIRE_MESSAGE(heard < 2 * ChatRoom::kept + 100, "for who did not read, ", heard, " lines of ",
-                    "5000 were kept, ", heard * numbered(0).size(),
+    REQUIRE_MESSAGE(heard < 2 * ChatRoom::kept + 100, "for a member that did not read, ", heard,
+                    " lines of ", "5000 were kept, ", heard * numbered(0).size(),
                     " bytes: there is no bound. Keep ", ChatRoom::kept,
                     " lines, and drop the oldest");
     CHECK_MESSAGE(notes > 0, "lines were dropped, and slow was not told: \"* you missed N lines\"");
     CHECK_MESSAGE(next == 5000, "slow heard or missed ", next,
                   " lines of 5000, in the end:", shown(slow.heard));
-    CHECK_MESSAGE(slow.heard.ends_with("ada: still here?\n"), "and now it should be as any other");
+    CHECK_MESSAGE(slow.heard.ends_with("ada: still here?\n"),
+                  "from then on it should hear everything, like any other member");
 }
 
-TEST_CASE("08.5 who breaks off has left, whatever it was doing") {
+TEST_CASE("08.5 a member whose connection breaks has left, whatever it was doing") {
     Evening evening;
     INFO(evening.story());
     Guest& ada = evening.joins("ada");
@@ -453,30 +455,30 @@ TEST_CASE("08.5 who breaks off has left, whatever it was doing") {
     evening.forget();
     evening.closes(bob);
     evening.expect(ada, "* bob has left\n",
-                   "a reset is an error of read or write, and not the end of input");
+                   "a reset is an error of read or write, not the end of input");
     Guest& eve = evening.joins("eve", false);
     evening.says_numbered(ada, 500);
     evening.forget();
     evening.closes(eve);
-    evening.expect(ada, "* eve has left\n", "eve was owed lines: somebody waited to write them");
+    evening.expect(ada, "* eve has left\n", "eve was owed lines: a task was waiting to write them");
     CHECK(evening.room.members() == 1);
 }
 
-TEST_CASE("08.5 who leaves in the middle of a line has not said it") {
+TEST_CASE("08.5 an unfinished line of a member that leaves was not said") {
     Evening evening;
     INFO(evening.story());
     Guest& ada = evening.joins("ada");
     Guest& bob = evening.joins("bob");
-    Guest& nobody = evening.comes("nobody");
+    Guest& nameless = evening.comes("nameless");
     evening.forget();
     evening.says(bob, "yes\nI agr");
     evening.closes(bob);
-    evening.says(nobody, "nob");
-    evening.closes(nobody);
+    evening.says(nameless, "nam");
+    evening.closes(nameless);
     evening.expect(ada, "bob: yes\n* bob has left\n");
 }
 
-TEST_CASE("08.5 several leave in the turn in which another speaks") {
+TEST_CASE("08.5 several members leave in the turn in which another speaks") {
     Evening evening;
     INFO(evening.story());
     Guest& ada = evening.joins("ada");
@@ -495,7 +497,7 @@ TEST_CASE("08.5 several leave in the turn in which another speaks") {
                   "ada should have heard her own line, and that the other three have left");
 }
 
-TEST_CASE("08.5 who has said everything is still owed what was said until then") {
+TEST_CASE("08.5 a member that has ended its input is still owed what was said until then") {
     Evening evening;
     INFO(evening.story());
     Guest& ada = evening.joins("ada");
@@ -505,33 +507,33 @@ TEST_CASE("08.5 who has said everything is still owed what was said until then")
     evening.says(eve, "bye\n");
     evening.half_closes(eve);
     evening.settle();
-    CHECK_MESSAGE(
-        ada.heard.ends_with("eve: bye\n* eve has left\n"),
-        "with the end of its input a member has left. Ada heard, in the end:", shown(ada.heard));
+    CHECK_MESSAGE(ada.heard.ends_with("eve: bye\n* eve has left\n"),
+                  "at the end of its input a member has left. The last lines that Ada heard:",
+                  shown(ada.heard));
     evening.says(ada, "and now without eve\n");
     evening.starts_reading(eve);
     const Log lines = lines_of(eve.heard);
     CHECK_MESSAGE(eve.ended == "the end", "then the connection should be closed; it is ",
                   eve.ended.empty() ? "open" : eve.ended);
-    CHECK_MESSAGE(
-        eve.heard.ends_with("eve: bye\n* eve has left\n"),
-        "eve should have heard all until she left, and nothing else; she heard:", shown(eve.heard));
+    CHECK_MESSAGE(eve.heard.ends_with("eve: bye\n* eve has left\n"),
+                  "eve should have heard everything until she left, and nothing else; she heard:",
+                  shown(eve.heard));
     CHECK_MESSAGE(lines.size() == 104,
                   "a question, eve has joined, 100 lines of ada's, her own, and ",
                   "that she has left are 104; she heard ", lines.size());
 }
 
-TEST_CASE("08.5 while nobody speaks, nobody wakes up") {
+TEST_CASE("08.5 while no member speaks, no task wakes up") {
     Evening evening;
     INFO(evening.story());
     evening.joins("ada");
     evening.joins("bob");
-    evening.comes("somebody");
+    evening.comes("nameless");
     evening.settle();
     CHECK_MESSAGE(evening.loop->sleeping() == 0, evening.sleepers());
 }
 
-TEST_CASE("08.5 when all have left, nothing of them is left") {
+TEST_CASE("08.5 when all members have left, no task and no descriptor is left") {
     Evening evening;
     const std::size_t empty = open_descriptors();
     INFO(evening.story());
@@ -546,8 +548,8 @@ TEST_CASE("08.5 when all have left, nothing of them is left") {
     try {
         evening.loop->run();  // to the end of all tasks
     } catch (const Deadlock& error) {
-        FAIL_CHECK("all have left, but a member's task goes on, and waits for a line that nobody ",
-                   "will say (", error.what(), ")");
+        FAIL_CHECK("all members have left, but a task still waits for a line that will never be ",
+                   "said (", error.what(), ")");
     }
     CHECK_MESSAGE(evening.room.members() == 0, evening.room.members(),
                   " members are still counted");
@@ -555,10 +557,11 @@ TEST_CASE("08.5 when all have left, nothing of them is left") {
     CHECK_MESSAGE(left == 0, left, " descriptors are still open");
     CHECK(evening.loop->waiting() == 0);
     Guest& late = evening.joins("ada");
-    evening.expect(late, "* what is your name?\n* ada has joined\n", "and the room can be used");
+    evening.expect(late, "* what is your name?\n* ada has joined\n",
+                   "and the room can still be used");
 }
 
-TEST_CASE("08.5 a loop that ends takes all members with it") {
+TEST_CASE("08.5 destroying the loop destroys all members") {
     Evening evening;
     INFO(evening.story(), "\n  - the loop is destroyed");
     const std::vector<Guest*> all{&evening.joins("ada"), &evening.joins("bob"),
@@ -571,6 +574,6 @@ TEST_CASE("08.5 a loop that ends takes all members with it") {
     for (const Guest* guest : all) {
         testing::read_all(guest->socket->fd());
         CHECK_MESSAGE(testing::at_end(guest->socket->fd()), "the connection of ", guest->name,
-                      " should be closed: who destroys a task destroys its variables");
+                      " should be closed: destroying a task destroys its variables");
     }
 }

@@ -71,7 +71,7 @@ class Chat(unittest.TestCase):
         self.assertEqual(ada.recv(1), b"", "then the connection should be closed")
 
     def test_signal(self):
-        """SIGTERM ends it in order, whoever is inside, and whatever they wait for"""
+        """SIGTERM ends it in order, whatever its members wait for"""
         ada = self.join("ada")
         self.connect()
         slow = self.join("slow")

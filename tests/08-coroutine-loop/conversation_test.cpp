@@ -33,13 +33,13 @@ struct Line {
     std::string_view text;
 };
 
-/// When what was heard.
+/// A reply, and when it came.
 struct Heard {
     Duration time;
     std::string text;
 };
 
-/// Says its lines; the next one when the last has been answered.
+/// Sends its lines, each when the last one has been answered.
 Task<> talk(EventLoop& loop, Socket socket, std::vector<Line> lines, std::vector<Heard>& heard) {
     const TimePoint began = loop.now();
     std::array<char, 1000> buffer;
@@ -77,7 +77,7 @@ Log in_units(const std::vector<Heard>& heard, Duration unit) {
 
 }  // namespace
 
-TEST_CASE("an idle time-out and a reply delay, in virtual time and in real time: the same events") {
+TEST_CASE("an idle timeout and a reply delay: the same events in virtual and in real time") {
     const auto talk_on = [](callbacks::Clock& clock, Duration unit) {
         return converse_on(clock, {.idle_timeout = 5 * unit, .reply_delay = 2 * unit},
                            {{0 * unit, "a"}, {4 * unit, "b"}});
@@ -96,20 +96,20 @@ TEST_CASE("an idle time-out and a reply delay, in virtual time and in real time:
     }
 }
 
-TEST_CASE("a reply delay longer than the idle time-out is not the client's silence") {
+TEST_CASE("a reply delay longer than the idle timeout does not make the client idle") {
     callbacks::SimulatedClock clock;
     const auto heard =
         converse_on(clock, {.idle_timeout = 1s, .reply_delay = 10s}, {{0s, "a"}, {500ms, "b"}});
     CHECK(in_units(heard, 1ms) == Log{"10000 a", "20500 b", "21500 "});
 }
 
-TEST_CASE("silent from the beginning") {
+TEST_CASE("a client that is silent from the beginning") {
     callbacks::SimulatedClock clock;
     CHECK(in_units(converse_on(clock, {.idle_timeout = 3s, .reply_delay = 0s}, {}), 1ms) ==
           Log{"3000 "});
 }
 
-TEST_CASE("a client that moves bytes now and then is not silent, however slowly it reads") {
+TEST_CASE("a client that moves bytes now and then is not idle, however slowly it reads") {
     World world;
     Pair pair;
     const int small = 4096;
@@ -139,7 +139,7 @@ TEST_CASE("a client that moves bytes now and then is not silent, however slowly 
     CHECK(world.is_quiet());
 }
 
-TEST_CASE("two clients, interleaved by the clock alone") {
+TEST_CASE("two clients, interleaved only by the clock") {
     World world;
     const ServiceOptions options{.idle_timeout = 5s, .reply_delay = 2s};
     std::vector<Heard> a;

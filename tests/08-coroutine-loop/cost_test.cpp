@@ -84,18 +84,18 @@ Task<int> one_after_a_sleep(EventLoop& loop) {
 
 }  // namespace
 
-TEST_CASE("a request allocates nothing, and changes nothing on the kernel's list") {
-    SUBCASE("time-outs off") {
+TEST_CASE("a request allocates nothing, and calls epoll_ctl never") {
+    SUBCASE("timeouts off") {
         const Cost cost = cost_of_requests({});
         CHECK(cost.allocations == 0);
         CHECK(cost.epoll_changes == 0);
     }
-    SUBCASE("time-outs on") {
+    SUBCASE("timeouts on") {
         const Cost cost = cost_of_requests({.idle_timeout = 1h, .reply_delay = 0ms});
         CHECK(cost.allocations == 0);
         CHECK(cost.epoll_changes == 0);
     }
-    SUBCASE("time-outs on, and every reply is delayed") {
+    SUBCASE("timeouts on, and every reply is delayed") {
         const Cost cost = cost_of_requests({.idle_timeout = 1h, .reply_delay = 1ms});
         CHECK(cost.allocations == 0);
         CHECK(cost.epoll_changes == 0);
@@ -111,7 +111,7 @@ TEST_CASE("a million tasks, awaited one after the other") {
     CHECK(sum == many);
 }
 
-TEST_CASE("a million races, decided at once") {
+TEST_CASE("a million races that end without waiting") {
     World world;
     long sum = 0;
     testing::finish(world.loop, [](EventLoop& loop, long& total) -> Task<> {

@@ -1,4 +1,5 @@
-// A task can be destroyed wherever it is suspended, and nothing is left of it. Here is every place.
+// A task can be destroyed wherever it is suspended, and nothing is left of it. This tries every
+// place.
 #include <doctest/doctest.h>
 #include <sys/socket.h>
 
@@ -93,7 +94,7 @@ private:
         }
     }
 
-    // connect with a time-out; three requests
+    // connect with a timeout; three requests
     Task<> visit() {
         const Trace trace(alive);
         Socket server = co_await with_timeout(loop_, connect(loop_, listener_.port()), 1h);
@@ -178,7 +179,7 @@ void cut_everywhere(Cut cut) {
         CAPTURE(points);
         support::waiting_for("the end of a scenario cut short at point " + std::to_string(points));
         was_cut = Scenario(cut, points).run();
-        REQUIRE_MESSAGE(Scenario::alive == 0, "frames should be gone with their loop");
+        REQUIRE_MESSAGE(Scenario::alive == 0, "the frames should be destroyed with their loop");
         REQUIRE(open_descriptors() == descriptors);
     }
     CHECK_MESSAGE(points > 30, "the scenario should pass more points than that");
@@ -194,11 +195,11 @@ TEST_CASE("all tasks are cancelled after every resumption") {
     cut_everywhere(Cut::tasks_cancelled);
 }
 
-TEST_CASE("an exception after every resumption ends all who depend on it") {
+TEST_CASE("an exception after every resumption ends all tasks that depend on it") {
     cut_everywhere(Cut::exception);
 }
 
-TEST_CASE("the loop is destroyed at the beginning of every turn, when all have become ready") {
+TEST_CASE("the loop is destroyed at the beginning of every turn, when all tasks are ready") {
     for (int turns = 0; turns < 60; ++turns) {
         int alive = 0;
         {

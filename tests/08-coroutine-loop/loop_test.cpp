@@ -37,7 +37,7 @@ Task<> sleep_and_note(World& world, Duration delay, std::string name) {
     world.note(name);
 }
 
-/// Leaves a trace for as long as its frame is there.
+/// Sleeps for an hour, and counts as alive for as long as its frame exists.
 Task<> sleep_traced(EventLoop& loop, Duration delay, int& alive) {
     const Trace trace(alive);
     co_await loop.async_sleep(delay);
@@ -48,12 +48,12 @@ Task<> fail(EventLoop& loop, const char* why) {
     throw std::runtime_error(why);
 }
 
-/// Waits for something that nobody ever does.
+/// Waits for something that never happens.
 Task<> wait_in_vain() {
     co_await std::suspend_always();
 }
 
-/// What a child process that does this says on stderr before it is aborted.
+/// Runs `f` in a child process. Returns what that prints on stderr before it aborts.
 template <typename Function>
 std::string last_words(Function function) {
     std::array<int, 2> ends{};
@@ -78,7 +78,7 @@ std::string last_words(Function function) {
 }  // namespace
 
 TEST_SUITE("sleeping") {
-    TEST_CASE("sleepers wake in order of time, equals in order of arrival") {
+    TEST_CASE("sleepers wake in order of time; with equal times, in order of arrival") {
         World world;
         world.loop.spawn("a", sleep_and_note(world, 20ms, "a"));
         world.loop.spawn("b", sleep_and_note(world, 10ms, "b"));
@@ -88,7 +88,7 @@ TEST_SUITE("sleeping") {
         CHECK(world.log == Log{"0: d", "10: b", "20: a", "20: c"});
     }
 
-    TEST_CASE("async_sleep(0) lets everybody else go first") {
+    TEST_CASE("async_sleep(0) lets all other ready tasks run first") {
         World world;
         const auto twice = [](World& w, std::string name) -> Task<> {
             w.note(name + " 1");
@@ -114,7 +114,7 @@ TEST_SUITE("sleeping") {
         CHECK(world.log == Log{"5: past"});
     }
 
-    TEST_CASE("on the steady clock nobody wakes early") {
+    TEST_CASE("on the steady clock no task wakes early") {
         EventLoop loop;
         const auto began = loop.now();
         Duration slept{};
@@ -147,7 +147,7 @@ TEST_SUITE("spawning") {
         CHECK(world.log == Log{"0: parent", "0: child 1", "0: child 2"});
     }
 
-    TEST_CASE("who spawns without end does not starve those who sleep") {
+    TEST_CASE("a task that spawns without end does not starve the sleeping ones") {
         World world;
         struct Hydra {
             static Task<> head(World& w, int& heads) {
@@ -159,7 +159,8 @@ TEST_SUITE("spawning") {
         world.loop.spawn("head", Hydra::head(world, heads));
         world.loop.spawn("sleeper", [](World& w, int& count) -> Task<> {
             co_await w.loop.async_sleep(0ms);
-            CHECK_MESSAGE(count <= 2, "what becomes ready in a turn should go on in the next one");
+            CHECK_MESSAGE(count <= 2,
+                          "a task that becomes ready in a turn should run in the next one");
         }(world, heads));
         world.loop.run();
         CHECK(heads == 100);
@@ -174,7 +175,7 @@ TEST_SUITE("spawning") {
         CHECK(world.log == Log{"10: good"});
     }
 
-    TEST_CASE("an exception that is no std::exception") {
+    TEST_CASE("an exception that is not a std::exception") {
         World world;
         world.loop.spawn("odd", []() -> Task<> {
             throw 42;
@@ -184,7 +185,7 @@ TEST_SUITE("spawning") {
         CHECK(world.errors == Log{"odd: not a std::exception"});
     }
 
-    TEST_CASE("an exception travels through co_await, and can be caught on the way") {
+    TEST_CASE("an exception propagates through co_await, and can be caught on the way") {
         World world;
         world.loop.spawn("parent", [](World& w) -> Task<> {
             try {
@@ -204,23 +205,21 @@ TEST_SUITE("cancelling") {
         World world;
         int alive = 0;
         auto sleeper = world.loop.spawn("sleeper", sleep_traced(world.loop, 1h, alive));
-        world.loop.spawn(
-            "canceller", [](World& w, TaskHandle& other, int& count) -> Task<> {
-                co_await w.loop.async_sleep(1ms);
-                CHECK(w.loop.sleeping() == 1);
-                other.cancel();
-                CHECK_MESSAGE(count == 1,
-                              "cancel() should take effect in the next turn, not at once");
-                co_await w.loop.async_sleep(0ms);
-                CHECK(count == 0);
-                CHECK(w.loop.sleeping() == 0);
-                CHECK(other.done());
-            }(world, sleeper, alive));
+        world.loop.spawn("canceller", [](World& w, TaskHandle& other, int& count) -> Task<> {
+            co_await w.loop.async_sleep(1ms);
+            CHECK(w.loop.sleeping() == 1);
+            other.cancel();
+            CHECK_MESSAGE(count == 1, "cancel() should take effect in the next turn, not at once");
+            co_await w.loop.async_sleep(0ms);
+            CHECK(count == 0);
+            CHECK(w.loop.sleeping() == 0);
+            CHECK(other.done());
+        }(world, sleeper, alive));
         world.loop.run();
         CHECK(world.milliseconds() == 1);
     }
 
-    TEST_CASE("a task that waits for a descriptor is cancelled: the kernel watches no more") {
+    TEST_CASE("cancelling a task that waits for a descriptor removes it from epoll") {
         World world;
         const testing::Pair pair;
         auto reader = world.loop.spawn("reader", [](EventLoop& loop, int fd) -> Task<> {
@@ -232,13 +231,13 @@ TEST_SUITE("cancelling") {
             other.cancel();
             co_await w.loop.async_sleep(0ms);
             CHECK(w.loop.waiting() == 0);
-            co_await w.loop.until_writable(fd);  // EEXIST if it were on the list still
+            co_await w.loop.until_writable(fd);  // EEXIST if it were still registered
         }(world, reader, pair.ours.fd()));
         world.loop.run();
         CHECK(world.errors.empty());
     }
 
-    TEST_CASE("a task may cancel itself: it runs on to where it next waits") {
+    TEST_CASE("a task may cancel itself: it runs until it next suspends") {
         World world;
         int alive = 0;
         std::optional<TaskHandle> self;
@@ -257,7 +256,7 @@ TEST_SUITE("cancelling") {
         CHECK(world.is_quiet());
     }
 
-    TEST_CASE("before the start, twice, and when it is done") {
+    TEST_CASE("a task can be cancelled before its start, twice, and when it is done") {
         World world;
         auto task = world.loop.spawn("task", sleep_and_note(world, 1ms, "never"));
         CHECK(!task.done());
@@ -270,7 +269,7 @@ TEST_SUITE("cancelling") {
         CHECK(world.is_quiet());
     }
 
-    TEST_CASE("the last thing that a task does is to cancel the only other one") {
+    TEST_CASE("a task ends by cancelling the only other task") {
         World world;
         int alive = 0;
         auto other = world.loop.spawn("other", sleep_traced(world.loop, 1h, alive));
@@ -279,11 +278,11 @@ TEST_SUITE("cancelling") {
             handle.cancel();
         }(world.loop, other));
         world.loop.run();
-        CHECK_MESSAGE(alive == 0, "run() should not end before what was cancelled is destroyed");
+        CHECK_MESSAGE(alive == 0, "run() should not return before the cancelled task is destroyed");
         CHECK(other.done());
     }
 
-    TEST_CASE("tasks that wait for nothing can be cancelled too, instead of a deadlock") {
+    TEST_CASE("cancelling tasks that wait for nothing avoids a deadlock") {
         World world;
         auto stuck = world.loop.spawn("stuck", wait_in_vain());
         stuck.cancel();
@@ -291,7 +290,7 @@ TEST_SUITE("cancelling") {
         CHECK(stuck.done());
     }
 
-    TEST_CASE("cancelled, and the loop goes before the next turn") {
+    TEST_CASE("a task is cancelled, and the loop is destroyed before the next turn") {
         int alive = 0;
         {
             World world;
@@ -307,7 +306,7 @@ TEST_SUITE("cancelling") {
         CHECK(alive == 0);
     }
 
-    TEST_CASE("from a destructor, while another task is being cancelled") {
+    TEST_CASE("a destructor cancels a task while another task is being cancelled") {
         World world;
         struct CancelsAtTheEnd {
             explicit CancelsAtTheEnd(TaskHandle& other) : handle(other) {}
@@ -318,11 +317,10 @@ TEST_SUITE("cancelling") {
         };
         int alive = 0;
         auto second = world.loop.spawn("second", sleep_traced(world.loop, 1h, alive));
-        auto first =
-            world.loop.spawn("first", [](EventLoop& loop, TaskHandle& s) -> Task<> {
-                const CancelsAtTheEnd guard(s);
-                co_await loop.async_sleep(1h);
-            }(world.loop, second));
+        auto first = world.loop.spawn("first", [](EventLoop& loop, TaskHandle& s) -> Task<> {
+            const CancelsAtTheEnd guard(s);
+            co_await loop.async_sleep(1h);
+        }(world.loop, second));
         world.loop.spawn("third", [](EventLoop& loop, TaskHandle& s) -> Task<> {
             co_await loop.async_sleep(1ms);
             s.cancel();
@@ -332,7 +330,7 @@ TEST_SUITE("cancelling") {
         CHECK(world.milliseconds() == 1);
     }
 
-    TEST_CASE("from a destructor, while the loop is being destroyed") {
+    TEST_CASE("a destructor cancels a task while the loop is being destroyed") {
         int alive = 0;
         std::optional<TaskHandle> second;
         {
@@ -354,7 +352,7 @@ TEST_SUITE("cancelling") {
                       "destructor meanwhile");
     }
 
-    TEST_CASE("a handle that goes changes nothing; one that moves goes on") {
+    TEST_CASE("destroying a handle changes nothing; a moved handle still refers to its task") {
         World world;
         {
             world.loop.spawn("a", sleep_and_note(world, 1ms, "a"));
@@ -369,7 +367,7 @@ TEST_SUITE("cancelling") {
 }
 
 TEST_SUITE("the end") {
-    TEST_CASE("stop() ends run() when the task suspends; the next run() goes on") {
+    TEST_CASE("stop() ends run() when the task suspends; the next run() continues") {
         World world;
         world.loop.spawn("a", [](World& w) -> Task<> {
             w.loop.stop();
@@ -384,7 +382,9 @@ TEST_SUITE("the end") {
         CHECK(world.log == Log{"0: a goes on to its next wait", "0: b", "1: a"});
     }
 
-    TEST_CASE("the loop goes: tasks that have not started, sleep, watch, are ready, wait in vain") {
+    TEST_CASE(
+        "the loop is destroyed with tasks that have not started, sleep, watch, are ready or wait "
+        "forever") {
         int alive = 0;
         {
             const testing::Pair pair;
@@ -412,7 +412,7 @@ TEST_SUITE("the end") {
         CHECK(alive == 0);
     }
 
-    TEST_CASE("everybody waits, and nobody can wake them: a deadlock, by name") {
+    TEST_CASE("every task is suspended and nothing can resume one: a Deadlock with their names") {
         World world;
         world.loop.spawn("hen", wait_in_vain());
         world.loop.spawn("egg", wait_in_vain());
@@ -420,10 +420,10 @@ TEST_SUITE("the end") {
         CHECK_THROWS_WITH_AS(world.loop.run(), "deadlock: nothing can wake \"hen\", \"egg\"",
                              Deadlock);
         CHECK(world.log == Log{"1: goes"});
-        CHECK_THROWS_AS(world.loop.run(), Deadlock);  // it can be run again, and says the same
+        CHECK_THROWS_AS(world.loop.run(), Deadlock);  // it can be run again, with the same result
     }
 
-    TEST_CASE("a deadlock of many does not name them all") {
+    TEST_CASE("a Deadlock of many tasks does not name them all") {
         World world;
         for (int i = 1; i <= 12; ++i) world.loop.spawn(std::to_string(i), wait_in_vain());
         CHECK_THROWS_WITH_AS(world.loop.run(),
@@ -432,7 +432,7 @@ TEST_SUITE("the end") {
                              Deadlock);
     }
 
-    TEST_CASE("a task that runs its own loop is told so") {
+    TEST_CASE("a task that runs its own loop gets an error") {
         World world;
         world.loop.spawn("task", [](World& w) -> Task<> {
             w.loop.run();
@@ -442,7 +442,7 @@ TEST_SUITE("the end") {
         CHECK(world.errors == Log{"task: a task runs the event loop that runs it"});
     }
 
-    TEST_CASE("a task that destroys its own loop ends the program, with a sentence") {
+    TEST_CASE("a task that destroys its own loop ends the program with a message") {
         const std::string said = last_words([] {
             auto loop = std::make_unique<EventLoop>();
             loop->spawn("task", [](std::unique_ptr<EventLoop>& own) -> Task<> {
@@ -456,7 +456,7 @@ TEST_SUITE("the end") {
 }
 
 TEST_SUITE("readiness") {
-    TEST_CASE("readable() and writable() go on when the descriptor is ready") {
+    TEST_CASE("until_readable() and until_writable() resume when the descriptor is ready") {
         World world;
         testing::Pair pair;
         world.loop.spawn("reader", [](World& w, int fd) -> Task<> {
@@ -473,10 +473,12 @@ TEST_SUITE("readiness") {
         CHECK(world.loop.waiting() == 0);
     }
 
-    TEST_CASE("two that wait for one descriptor: the second gets an error") {
+    TEST_CASE("two tasks wait for one descriptor: the second gets an error") {
         World world;
         const testing::Pair pair;
-        const auto wait = [](EventLoop& loop, int fd) -> Task<> { co_await loop.until_readable(fd); };
+        const auto wait = [](EventLoop& loop, int fd) -> Task<> {
+            co_await loop.until_readable(fd);
+        };
         auto first = world.loop.spawn("first", wait(world.loop, pair.ours.fd()));
         world.loop.spawn("second", wait(world.loop, pair.ours.fd()));
         world.loop.spawn("end", [](EventLoop& loop, TaskHandle& handle) -> Task<> {
@@ -498,7 +500,7 @@ TEST_SUITE("readiness") {
         CHECK(world.errors == Log{"file: cannot watch a descriptor: Operation not permitted"});
     }
 
-    TEST_CASE("whoever is ready, and destroyed by one who is resumed before, is not resumed") {
+    TEST_CASE("a ready task that another one destroys is not resumed") {
         World world;
         testing::Pair pair;
         int alive = 0;
@@ -506,7 +508,7 @@ TEST_SUITE("readiness") {
         const auto murderer = [](World& w, int fd, std::optional<Task<>>& other) -> Task<> {
             co_await w.loop.until_readable(fd);
             w.note("murderer");
-            other.reset();  // a task that is suspended, and ready to go on
+            other.reset();  // a task that is suspended, and ready to be resumed
         };
         const auto innocent = [](World& w, int fd, int& count) -> Task<> {
             const Trace trace(count);

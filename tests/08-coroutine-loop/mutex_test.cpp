@@ -1,4 +1,5 @@
-// The asynchronous mutex: one at a time, first come, first served, whoever is destroyed.
+// The asynchronous mutex: one task at a time, first come, first served, also when tasks are
+// destroyed.
 #include <doctest/doctest.h>
 
 #include <chrono>
@@ -20,7 +21,7 @@ namespace {
 
 using Log = std::vector<std::string>;
 
-/// Locks, notes it, and keeps it locked for 10 ms.
+/// Locks the mutex, logs it, and keeps it locked for 10 ms.
 Task<> work(World& world, Mutex& mutex, std::string name) {
     Mutex::Lock lock(mutex);
     co_await lock;
@@ -37,8 +38,8 @@ Log cancel(std::vector<std::size_t> whom, coroutines::Duration when) {
         all.push_back(world.loop.spawn(name, work(world, mutex, name)));
     }
     world.loop.spawn("cancel",
-                     [](World& w, std::vector<TaskHandle>& tasks,
-                        std::vector<std::size_t> which, coroutines::Duration delay) -> Task<> {
+                     [](World& w, std::vector<TaskHandle>& tasks, std::vector<std::size_t> which,
+                        coroutines::Duration delay) -> Task<> {
                          co_await w.loop.async_sleep(delay);
                          for (const std::size_t index : which) tasks[index].cancel();
                      }(world, all, std::move(whom), when));
@@ -48,30 +49,29 @@ Log cancel(std::vector<std::size_t> whom, coroutines::Duration when) {
 
 }  // namespace
 
-TEST_CASE("one at a time, in the order in which they came") {
+TEST_CASE("one task at a time, in the order in which they came") {
     CHECK(cancel({}, 1ms) == Log{"0: a", "10: b", "20: c", "30: d"});
 }
 
-TEST_CASE("who is destroyed while it holds a mutex, or waits for it, does not stop the others") {
+TEST_CASE("a task destroyed while it holds or awaits a mutex does not stop the others") {
     CHECK(cancel({1}, 1ms) == Log{"0: a", "10: c", "20: d"});
     CHECK(cancel({0}, 1ms) == Log{"0: a", "1: b", "11: c", "21: d"});
     CHECK(cancel({0, 1}, 1ms) == Log{"0: a", "1: c", "11: d"});
     CHECK(cancel({0, 1, 2, 3}, 1ms) == Log{"0: a"});
 }
 
-TEST_CASE("who is destroyed when it was given the mutex, but has not gone on yet, passes it on") {
+TEST_CASE("a task destroyed after it got the mutex, but before it resumed, passes it on") {
     World world;
     Mutex mutex(world.loop);
     auto first = world.loop.spawn("a", work(world, mutex, "a"));
     auto second = world.loop.spawn("b", work(world, mutex, "b"));
     world.loop.spawn("c", work(world, mutex, "c"));
-    world.loop.spawn("cancel",
-                     [](World& w, TaskHandle& owner, TaskHandle& next) -> Task<> {
-                         co_await w.loop.async_sleep(1ms);
-                         owner.cancel();  // in the next turn: first the owner goes, which makes the
-                                          // next one ready,
-                         next.cancel();   // and then that one, which has not been resumed
-                     }(world, first, second));
+    world.loop.spawn("cancel", [](World& w, TaskHandle& owner, TaskHandle& next) -> Task<> {
+        co_await w.loop.async_sleep(1ms);
+        owner.cancel();  // in the next turn: first the owner goes, which makes the
+                         // next one ready,
+        next.cancel();   // and then that one, which has not been resumed
+    }(world, first, second));
     world.loop.run();
     CHECK(world.log == Log{"0: a", "1: c"});
 }

@@ -1,4 +1,4 @@
-// The heap of sleepers, against a list that is sorted anew each time.
+// The heap of sleepers, compared with a list that is sorted each time.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -14,7 +14,7 @@ using coroutines::Sleeper;
 using coroutines::SleepQueue;
 using coroutines::TimePoint;
 
-TEST_CASE("sleepers come and go in any order, and wake in that of time and arrival") {
+TEST_CASE("sleepers come and go in any order, and wake in order of time and arrival") {
     std::mt19937 random(1);
     for (int round = 0; round < 200; ++round) {
         SleepQueue queue;

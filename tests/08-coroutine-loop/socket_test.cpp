@@ -1,6 +1,6 @@
 // Sockets: reading, writing, accepting, connecting, and the traps of edge triggering. More of them
 // in 08.1-socket_test.cpp.
-// docs/08-coroutine-loop.md, "The traps of edge triggering".
+// docs/08-coroutine-loop.md, "Fairness, and the traps of edge triggering".
 #include <doctest/doctest.h>
 #include <sys/socket.h>
 
@@ -59,7 +59,7 @@ Task<std::string> read_to_end(Socket& socket) {
 }  // namespace
 
 TEST_SUITE("reading and writing") {
-    TEST_CASE("a read waits for what comes, and sees the end") {
+    TEST_CASE("a read waits until bytes come, and returns 0 at the end") {
         World world;
         Pair pair;
         Socket socket(world.loop, std::move(pair.ours));
@@ -78,7 +78,7 @@ TEST_SUITE("reading and writing") {
         CHECK(world.is_quiet());
     }
 
-    TEST_CASE("write_all goes on when the kernel has taken everything") {
+    TEST_CASE("write_all resumes when the kernel has taken everything") {
         World world;
         Pair pair;
         make_small(pair.ours.fd());
@@ -105,7 +105,7 @@ TEST_SUITE("reading and writing") {
         CHECK(world.is_quiet());
     }
 
-    TEST_CASE("last_activity() is kept from when it was first asked for, in both directions") {
+    TEST_CASE("last_activity() is kept from its first call on, in both directions") {
         World world;
         Pair pair;
         Socket socket(world.loop, std::move(pair.ours));
@@ -169,7 +169,7 @@ TEST_SUITE("the traps of edge triggering") {
         CHECK(last == "cannot read: Connection reset by peer");
     }
 
-    TEST_CASE("a second reader, and a second writer, is an error, and the first goes on") {
+    TEST_CASE("a second reader or writer gets an error, and the first one continues") {
         World world;
         Pair pair;
         make_small(pair.ours.fd());
@@ -206,7 +206,7 @@ TEST_SUITE("the traps of edge triggering") {
 }
 
 TEST_SUITE("a socket that goes") {
-    TEST_CASE("destroyed while one reads and one writes: both go on with ECANCELED") {
+    TEST_CASE("a socket destroyed while one coroutine reads and one writes: both get ECANCELED") {
         World world;
         Pair pair;
         make_small(pair.ours.fd());
@@ -233,13 +233,14 @@ TEST_SUITE("a socket that goes") {
               Log{"1: cannot read: Operation canceled", "1: cannot write: Operation canceled"});
     }
 
-    TEST_CASE("destroyed when the bytes are there, but their reader has not gone on yet") {
+    TEST_CASE("a socket destroyed when the bytes are there, but the reader has not resumed yet") {
         World world;
         Pair pair;
         std::optional<Socket> socket(std::in_place, world.loop, std::move(pair.ours));
         const int peer = pair.theirs.fd();
         world.loop.spawn("closer", [](World& w, std::optional<Socket>& s, int fd) -> Task<> {
-            co_await w.loop.until_readable(fd);  // the kernel's first event: goes on before the reader
+            co_await w.loop.until_readable(
+                fd);  // the kernel's first event: resumes before the reader
             s.reset();
         }(world, socket, peer));
         world.loop.spawn("reader", [](World& w, Socket& s) -> Task<> {
@@ -255,7 +256,7 @@ TEST_SUITE("a socket that goes") {
         CHECK(world.is_quiet());
     }
 
-    TEST_CASE("a socket may move while somebody waits for it") {
+    TEST_CASE("a socket may move while a coroutine waits for it") {
         World world;
         Pair pair;
         Socket first(world.loop, std::move(pair.ours));
@@ -291,7 +292,7 @@ TEST_SUITE("accepting and connecting") {
         CHECK(loop.waiting() == 0);
     }
 
-    TEST_CASE("nobody listens: ECONNREFUSED") {
+    TEST_CASE("connect to a port without a listener: ECONNREFUSED") {
         EventLoop loop;
         std::uint16_t port = 0;
         {
@@ -313,8 +314,8 @@ TEST_SUITE("accepting and connecting") {
         CHECK(loop.waiting() == 0);
     }
 
-    TEST_CASE("nobody answers: a time-out, and the attempt is gone") {
-        World world;  // its clock jumps: as soon as nothing happens, the time is over
+    TEST_CASE("connect to a listener with a full queue: a timeout, and the attempt is gone") {
+        World world;  // its clock jumps as soon as nothing happens
         const Descriptor listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
         sockaddr_in address{};
         address.sin_family = AF_INET;
@@ -324,10 +325,11 @@ TEST_SUITE("accepting and connecting") {
         common::check(::bind(listener.fd(), generic, size), "a test cannot bind");
         common::check(::listen(listener.fd(), 0), "a test cannot listen");
         common::check(::getsockname(listener.fd(), generic, &size), "a test needs a port");
-        std::vector<Descriptor> queue;  // until it is full: then the kernel answers nobody
+        // Fills the queue: then the kernel answers no other attempt.
+        std::vector<Descriptor> queue;
         for (int i = 0; i < 3; ++i) {
             queue.emplace_back(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-            // NOLINTNEXTLINE(bugprone-unused-return-value): it may be under way for ever
+            // NOLINTNEXTLINE(bugprone-unused-return-value): it may never complete
             ::connect(queue.back().fd(), generic, size);
         }
         finish(world.loop, [](World& w, std::uint16_t port) -> Task<> {

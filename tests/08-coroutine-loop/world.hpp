@@ -54,11 +54,11 @@ struct World {
         log.push_back(std::to_string(milliseconds()) + ": " + words);
     }
 
-    /// Nobody waits for anything any more.
+    /// Checks that no task waits for anything any more.
     [[nodiscard]] bool is_quiet() const { return loop.waiting() == 0 && loop.sleeping() == 0; }
 };
 
-/// As a variable of a coroutine: how many frames are alive.
+/// As a variable of a coroutine, it counts the frames that are alive.
 class Trace {
 public:
     explicit Trace(int& alive) : alive_(alive) { ++alive_; }
