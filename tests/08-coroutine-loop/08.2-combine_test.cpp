@@ -110,7 +110,7 @@ TEST_CASE("08.2 tasks that never suspend do not suspend the coroutine that await
     }(race));
     CHECK_MESSAGE(ended,
                   "it waits forever: both had ended before it suspended, and no task is left "
-                  "who could resume it. await_suspend() returns false where the wait is over");
+                  "that could resume it. await_suspend() returns false when the wait is over");
     CHECK(race.world.log == Log{"0: a", "0: b"});
 }
 
