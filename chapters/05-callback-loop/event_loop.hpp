@@ -22,14 +22,14 @@
 namespace callbacks {
 
 /// The Reactor pattern: the loop waits for all events in one place and calls
-/// the callback that is registered for each. There is one loop for a thread.
-/// Every callback runs on the thread that called run(), and only
-/// call_soon_threadsafe() may be called from another thread.
+/// the callback that is registered for each. Use one loop per thread: every
+/// callback runs on the thread that called run(), and other threads may only
+/// call call_soon_threadsafe().
 ///
 /// A callback may call every function of the loop except run(): it may remove
 /// or cancel itself and others, close descriptors, stop the loop, and throw.
-/// Its exception leaves run(). Whatever was still to be called remains so, and
-/// run() may be called again.
+/// Its exception leaves run(). No other callback is lost, and run() may be
+/// called again.
 class EventLoop {
 public:
     /// Does not own `clock`.
@@ -128,7 +128,7 @@ public:
         return poller_.remove(fd, Poller::Direction::write);
     }
 
-    // --- Observing ---
+    // --- Diagnostics ---
 
     /// Calls `report` after every callback that took `threshold` or longer,
     /// and so held up all the others, with the time that it took.
