@@ -99,7 +99,8 @@ struct Connection {
     }
 };
 
-const std::string traps = " (docs/08-coroutine-loop.md, \"The traps of edge triggering\")";
+const std::string traps =
+    " (docs/08-coroutine-loop.md, \"Step 5: fairness, and the traps of edge triggering\")";
 
 }  // namespace
 

@@ -30,7 +30,7 @@ void require_open(const Pair& pair) {
                     "farewell() has returned, its task has not even begun, and the connection is "
                     "closed. The descriptor was a capture: a member of the lambda, and that was a "
                     "variable of farewell(). A frame holds parameters, not captures "
-                    "(docs/08-coroutine-loop.md, \"Lifetime\")");
+                    "(docs/08-lifetime.md)");
 }
 
 /// Lets virtual time pass.

@@ -1,6 +1,6 @@
 """The wrong programs of chapter 08 are caught, and what cures them is clean.
 
-docs/08-coroutine-loop.md, "Lifetime": chapters/08-coroutine-loop/wrong/*.cpp, each with AddressSanitizer
+docs/08-lifetime.md: chapters/08-coroutine-loop/wrong/*.cpp, each with AddressSanitizer
 and UndefinedBehaviorSanitizer, once as it is and once with the argument "fixed".
 """
 

@@ -1,6 +1,6 @@
 // Sockets: reading, writing, accepting, connecting, and the traps of edge triggering. More of them
 // in 08.1-socket_test.cpp.
-// docs/08-coroutine-loop.md, "Fairness, and the traps of edge triggering".
+// docs/08-coroutine-loop.md, "Step 5: fairness, and the traps of edge triggering".
 #include <doctest/doctest.h>
 #include <sys/socket.h>
 

@@ -85,7 +85,7 @@ public:
 private:
     enum class Phase { timers, kernel, readiness, tasks };
 
-    /// A turn goes through its phases in order: whoever comes earlier belongs to the next turn.
+    /// A turn goes through its phases in order: an earlier phase belongs to the next turn.
     void begin(Phase phase, const std::string& what) {
         static const std::array names{"timers", "kernel", "readiness", "tasks"};
         const bool again = phase < phase_ || (phase == Phase::kernel && phase_ == Phase::kernel);
@@ -118,7 +118,7 @@ private:
     std::vector<Watched> watched_;
 };
 
-/// The server's side of one conversation, and ann, who is its client, on the same loop.
+/// The server's side of one conversation, and its client Ann, on the same loop.
 class Scene {
 public:
     Scene() {
@@ -157,7 +157,7 @@ public:
 private:
     void wait_for_request() {
         loop_.add_reader("the server's end", server_, [this] { read_request(); });
-        timeout_ = loop_.call_later("time-out of ann", 1s, [] {});
+        timeout_ = loop_.call_later("idle timeout of ann", 1s, [] {});
     }
 
     void read_request() {
@@ -165,13 +165,14 @@ private:
         loop_.cancel(timeout_);
         loop_.remove_reader(server_);
         if (count == 0) {
-            say("read() returns 0: ann has left. Her time-out is cancelled, nobody watches.");
+            say("read() returns 0: Ann has left. Her idle timer is cancelled and her reader "
+                "removed.");
             server_.close();
             return;
         }
         say("read() returns " + std::to_string(count) +
             ". The time-out is cancelled; the reply is "
-            "due in 100 ms, and until then nobody reads from ann.");
+            "due in 100 ms, and until then the server does not read from Ann.");
         loop_.call_later("reply to ann", 100ms, [this] {
             say("The reply is written. The server reads again, with a new time-out.");
             send(server_, "hello\n");

@@ -55,7 +55,7 @@ public:
             recorder_.begin("kernel", "epoll_wait()");
             if (next == callbacks::no_wait) {
                 recorder_.say(
-                    "Somebody is ready already: spawned, or its time has come. The loop "
+                    "A task is ready already: it was spawned, or its time has come. The loop "
                     "only asks, and does not sleep.");
             }
             recorder_.end_step();
@@ -120,13 +120,14 @@ private:
                       " at once: the other side has hung up. She is finished.");
     }
 
-    Task<std::size_t> read(std::string who, Socket& socket, std::span<char> buffer) {
-        const Waiting waiting(reading_, who + " waits for bytes");
+    Task<std::size_t> read(std::string reader, Socket& socket, std::span<char> buffer) {
+        const Waiting waiting(reading_, reader + " waits for bytes");
         co_return co_await socket.read(buffer);
     }
 
-    Task<> sleep(std::string who, Duration delay) {
-        const Waiting waiting(sleeping_, record::milliseconds(loop_.now() + delay) + ": " + who);
+    Task<> sleep(std::string sleeper, Duration delay) {
+        const Waiting waiting(sleeping_,
+                              record::milliseconds(loop_.now() + delay) + ": " + sleeper);
         co_await loop_.async_sleep(delay);
     }
 
@@ -138,8 +139,8 @@ private:
 
     void resumed(const std::string& name) { recorder_.begin("coroutines", name, "It resumes."); }
 
-    /// Whoever ran after the kernel was asked stood in the ready queue until then; and what came
-    /// next says what the kernel's answer was.
+    /// A coroutine that ran after the poll was in the ready queue until then. So what follows a
+    /// poll tells what its answer was.
     void look_back() {
         std::vector<record::Step>& steps = recorder_.steps();
         std::vector<std::string> ready;
@@ -150,7 +151,7 @@ private:
                 ready.insert(ready.begin(), step->what);
                 continue;
             }
-            // Woken sleepers leave the queue before the kernel is asked, who got an event after it.
+            // Woken sleepers leave the sleep queue before the poll.
             std::erase_if(step->panels[1].items, [&](const std::string& sleeper) {
                 return sleeper.starts_with(step->time + ":");
             });
@@ -163,10 +164,10 @@ private:
                     "An event came that is waited for: " + record::joined(ready) + " is ready.";
             } else if (ready.empty() && next.time == step->time) {
                 step->text =
-                    "An event came that nobody waits for: sockets are registered once, for "
-                    "everything. The socket remembers it, and nobody is resumed.";
+                    "An event came for which no task waits: sockets are registered once, for "
+                    "everything. The socket remembers it, and no task is resumed.";
             } else if (ready.empty()) {
-                step->text = "Nobody is ready: the loop sleeps until " + next.time + ".";
+                step->text = "No task is ready: the loop sleeps until " + next.time + ".";
             }
             ready.clear();
         }

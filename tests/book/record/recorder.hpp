@@ -18,7 +18,7 @@
 
 namespace record {
 
-/// One list beside the text: who is in the ready queue, which timers are set...
+/// One list beside the text: the ready queue, the timers that are set...
 struct Panel {
     std::string title;
     std::vector<std::string> items;
@@ -29,7 +29,7 @@ struct Step {
     int turn;
     std::string phase;
     std::string time;
-    std::string what;  // who ran
+    std::string what;  // the name of the callback or coroutine
     std::string text;  // what it did
     std::vector<Panel> panels;
 };
@@ -113,7 +113,7 @@ private:
     bool open_ = false;
 };
 
-/// Names in the order in which they came. Whoever is in one of these lists waits for something.
+/// Names in the order in which they came. What is in one of these lists waits for something.
 class Names {
 public:
     using Place = std::list<std::string>::iterator;
@@ -178,14 +178,14 @@ inline std::string kernels_answer(const std::vector<Watched>& watched, callbacks
     for (const Watched& one : watched) {
         if (one.is_ready()) ready.push_back(one.name);
     }
-    if (!ready.empty()) return "The kernel says who is ready: " + joined(ready) + ".";
+    if (!ready.empty()) return "The kernel reports as ready: " + joined(ready) + ".";
     if (next == callbacks::no_wait) {
-        return "Nobody is ready. The loop does not sleep: a task is to be run, or nothing is left "
-               "to "
-               "wait for.";
+        return "Nothing is ready. The loop does not sleep: a task is queued, or nothing is left to "
+               "wait "
+               "for.";
     }
-    return "Nobody is ready, and nothing is to be done: the loop sleeps until " +
-           milliseconds(next) + ".";
+    return "Nothing is ready and no task is queued: the loop sleeps until " + milliseconds(next) +
+           ".";
 }
 
 }  // namespace record
