@@ -123,7 +123,7 @@ TEST_CASE("06.1 no handler runs inside then(), resolve() or reject()") {
     CHECK_MESSAGE(before.find("handler") == std::string::npos,
                   "handlers run from the queue, after the code that called has finished, even if "
                   "the promise is settled already: push them into the queue, do not call them "
-                  "(docs/06-promises.md, Settle and then)");
+                  "(docs/06-promises.md, How an outcome meets its handlers)");
     CHECK_MESSAGE(log.text == before + ", handler 1, handler 2", "the queue should run both");
 }
 
@@ -232,5 +232,5 @@ TEST_CASE("06.1 two promises that have become one have one list of handlers") {
     run(jobs);
     CHECK_MESSAGE(log.text == "outer, inner",
                   "one of them is only a link now: its handlers belong in the list of its root() "
-                  "(docs/06-promises.md, Adoption and errors)");
+                  "(docs/06-promises.md, What a handler returns or throws)");
 }

@@ -70,10 +70,11 @@ TEST_CASE("06.4 an answer of any size arrives whole, however slowly it is read")
     INFO(
         "a client was answered with 7 + 3000000 bytes, more than the kernel takes at once; it read "
         "what arrived");
-    CHECK_MESSAGE(heard == head.size() + client.body.size(), heard,
-                  " bytes arrived, then the connection was closed. What waits for the promise of "
-                  "write_all(body)? A handler that starts an operation has to return its promise, "
-                  "or the chain continues at once (docs/06-promises.md, Adoption and errors)");
+    CHECK_MESSAGE(
+        heard == head.size() + client.body.size(), heard,
+        " bytes arrived, then the connection was closed. What waits for the promise of "
+        "write_all(body)? A handler that starts an operation has to return its promise, "
+        "or the chain continues at once (docs/06-promises.md, What a handler returns or throws)");
     CHECK_MESSAGE(client.outcome == "fulfilled", "every byte has been taken");
     CHECK_MESSAGE(client.closed(), "at the end the socket should be closed");
 }
@@ -110,7 +111,8 @@ TEST_CASE("06.4 an error that the caller handles is not reported, and the socket
     CHECK_MESSAGE(client.unhandled.empty(), "\"", client.unhandled,
                   "\": the same error was reported as unhandled. finally() returns a promise, too: "
                   "if you drop it, its error reaches no handler. Make finally() part of the chain "
-                  "that you return, not a branch of it (docs/06-promises.md, Adoption and errors)");
+                  "that you return, not a branch of it (docs/06-promises.md, What a handler "
+                  "returns or throws)");
     CHECK_MESSAGE(client.closed(),
                   "the socket is still open: it should be closed whatever the outcome");
 }

@@ -1,5 +1,6 @@
-// Long chains need neither memory nor stack: docs/06-promises.md, "Adoption and errors".
-// Nothing is measured in seconds: allocations are counted, the stack is measured by addresses.
+// Long chains need neither memory nor stack: docs/06-promises.md, "What a handler returns or
+// throws". Nothing is measured in seconds: allocations are counted, the stack is measured by
+// addresses.
 #include <doctest/doctest.h>
 
 #include <algorithm>

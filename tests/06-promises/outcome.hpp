@@ -30,9 +30,10 @@ inline void run(promises::JobQueue& jobs) {
     } catch (...) {
         thrown = std::current_exception();
     }
-    REQUIRE_MESSAGE(!thrown, "jobs.run() has thrown \"", promises::message(thrown),
-                    "\". What a handler throws rejects the promise that its then() has returned, "
-                    "and comes out nowhere else (docs/06-promises.md, Adoption and errors)");
+    REQUIRE_MESSAGE(
+        !thrown, "jobs.run() has thrown \"", promises::message(thrown),
+        "\". What a handler throws rejects the promise that its then() has returned, "
+        "and comes out nowhere else (docs/06-promises.md, What a handler returns or throws)");
     REQUIRE_MESSAGE(!some_are_left,
                     "10,000 jobs have run, and there are still some in the queue: is a handler "
                     "pushed again and again?");

@@ -1,4 +1,5 @@
-// What a promise guarantees: docs/06-promises.md, "Settle and then" and "Adoption and errors".
+// What a promise guarantees: docs/06-promises.md, "How an outcome meets its handlers" and "What a
+// handler returns or throws".
 #include <doctest/doctest.h>
 
 #include <exception>

@@ -1,4 +1,4 @@
-// Unhandled errors are reported once: docs/06-promises.md, "Adoption and errors".
+// Unhandled errors are reported once: docs/06-promises.md, "What a handler returns or throws".
 #include <doctest/doctest.h>
 
 #include <exception>
