@@ -1,5 +1,5 @@
-// Exercise 05.1: the timer queue, without a loop and without a clock: it is as late as the test
-// says.
+// Exercise 05.1: the timer queue, without a loop and without a clock: the test
+// sets the time.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -26,7 +26,7 @@ TimePoint at(int second) {
     return TimePoint(std::chrono::seconds(second));
 }
 
-/// When the first timer is due: "3 s", or "never".
+/// Returns when the first timer is due: "3 s", or "never".
 std::string next_deadline(const TimerQueue& queue) {
     if (queue.next_deadline() == callbacks::no_deadline) return "never";
     return std::to_string(queue.next_deadline().time_since_epoch() / std::chrono::seconds(1)) +
@@ -36,7 +36,7 @@ std::string next_deadline(const TimerQueue& queue) {
 /// A queue of timers that have names.
 class Timers {
 public:
-    /// When it fires, its name is written down; then it does `more`.
+    /// When it fires, its name is logged; then it calls `more`.
     TimerHandle set(const std::string& name, int second, const Callback& more = [] {}) {
         return queue.set(at(second), [this, name, more] {
             fired_ += (fired_.empty() ? "" : " ") + name;
@@ -44,21 +44,22 @@ public:
         });
     }
 
-    /// Fires what is due at that second. Returns the names of those who fired, in order.
+    /// Fires the timers that are due at that second. Returns their names, in order.
     std::string fire(int second) {
         fired_.clear();
         int calls = 0;
         queue.fire(at(second), [&calls](const Callback& callback) {
-            REQUIRE_MESSAGE(++calls <= 100,
-                            "fire() has called 100 timers, and goes on: one that is set meanwhile "
-                            "has to wait for the next fire(), even if it is due. Otherwise nobody "
-                            "else ever has a turn (docs/05-callback-loop.md, Step 2)");
+            REQUIRE_MESSAGE(
+                ++calls <= 100,
+                "fire() has called 100 timers, and continues: one that is set meanwhile has to "
+                "wait for the next fire(), even if it is due. Otherwise no other callback ever "
+                "runs (docs/05-callback-loop.md, Step 2)");
             callback();
         });
         return fired_;
     }
 
-    /// Who has fired since fire() was called last; for when it throws.
+    /// Returns the names of the timers that fired since fire() was last called, for when it throws.
     [[nodiscard]] const std::string& fired() const { return fired_; }
 
     TimerQueue queue;
@@ -78,10 +79,10 @@ TEST_CASE("05.1 timers fire by time, and at the same time in the order in which 
     timers.set("d", 1);
     timers.set("e", 1);
     const std::string fired = timers.fire(3);
-    CHECK_MESSAGE(fired.size() == 9, "all five should have fired; it was: ", fired,
+    CHECK_MESSAGE(fired.size() == 9, "all five should have fired; what fired: ", fired,
                   ". Timers that are due at the same instant are still different timers");
     CHECK_MESSAGE(fired == "b d e c a", "expected: b d e c a; what fired: ", fired,
-                  ". At the same instant, who was set first fires first");
+                  ". At the same instant, the timer that was set first fires first");
 }
 
 TEST_CASE("05.1 a timer fires when it is due, not before, and once") {
@@ -104,14 +105,14 @@ TEST_CASE("05.1 the queue knows when the first timer is due") {
     CHECK(next_deadline(queue) == "3 s");
     INFO("then we cancelled the one for 3 s");
     queue.cancel(early);
-    CHECK_MESSAGE(next_deadline(queue) == "5 s", "who is cancelled is not waited for any more");
+    CHECK_MESSAGE(next_deadline(queue) == "5 s", "a cancelled timer is not waited for any more");
     INFO("then the other one");
     queue.cancel(late);
     CHECK_MESSAGE(queue.empty(), "both are cancelled: nothing is left");
     CHECK(next_deadline(queue) == "never");
 }
 
-TEST_CASE("05.1 a timer that is set by a timer waits for the next time, even if it is due") {
+TEST_CASE("05.1 a timer that is set by a timer waits for the next fire(), even if it is due") {
     Timers timers;
     INFO("a is due at 1 s, b at 3 s. When a fires, it sets x for 0 s, y for 1 s and z for 2 s");
     timers.set("a", 1, [&timers] {
@@ -129,7 +130,7 @@ TEST_CASE("05.1 a timer that is set by a timer waits for the next time, even if 
     CHECK_MESSAGE(second == "x y z", "expected: x y z; what fired: ", second);
 }
 
-TEST_CASE("05.1 a timer that sets itself again, due at once, does not go on for ever") {
+TEST_CASE("05.1 a timer that sets itself again, due at once, does not fire forever") {
     Timers timers;
     Callback again = [&timers, &again] { timers.set("a", 0, again); };
     INFO("a is due at once; whenever it fires, it sets itself again. We fired twice");
@@ -140,7 +141,7 @@ TEST_CASE("05.1 a timer that sets itself again, due at once, does not go on for 
     CHECK(second == "a");
 }
 
-TEST_CASE("05.1 who is cancelled does not fire, and leaves nothing behind") {
+TEST_CASE("05.1 a cancelled timer does not fire, and leaves nothing behind") {
     TimerQueue queue;
     const auto owned = std::make_shared<int>();
     bool fired = false;
@@ -148,15 +149,15 @@ TEST_CASE("05.1 who is cancelled does not fire, and leaves nothing behind") {
     const TimerHandle timer = queue.set(at(1), [owned, &fired] { fired = true; });
     CHECK_MESSAGE(queue.cancel(timer), "it was there: cancel() should return true");
     CHECK_MESSAGE(owned.use_count() == 1,
-                  "what its callback owned should be gone at once. With a time-out for each "
-                  "request, nearly all timers are cancelled: whatever waits for its time to be "
-                  "freed is garbage, and a lot of it (docs/05-callback-loop.md, Step 2)");
+                  "what its callback owned should be gone at once. With a timeout for each "
+                  "request, nearly all timers are cancelled: entries that are kept until they are "
+                  "due are garbage, and a lot of it (docs/05-callback-loop.md, Step 2)");
     CHECK_MESSAGE(!queue.cancel(timer), "the second time there is nothing to cancel");
     queue.fire(at(1), [](const Callback& callback) { callback(); });
     CHECK_FALSE(fired);
 }
 
-TEST_CASE("05.1 a timer cancels its sibling, which is due at the same instant") {
+TEST_CASE("05.1 a timer cancels another one that is due at the same instant") {
     Timers timers;
     TimerHandle third;
     bool was_there = false;
@@ -172,7 +173,7 @@ TEST_CASE("05.1 a timer cancels its sibling, which is due at the same instant") 
     CHECK_MESSAGE(was_there, "c had not fired yet: cancel() should return true");
 }
 
-TEST_CASE("05.1 a timer that cancels itself while it fires is too late, and safe") {
+TEST_CASE("05.1 a timer that cancels itself while it fires is too late, but safe") {
     TimerQueue queue;
     TimerHandle self;
     bool gone = false;
@@ -182,14 +183,14 @@ TEST_CASE("05.1 a timer that cancels itself while it fires is too late, and safe
         const bool was_there = queue.cancel(self);
         CHECK_MESSAGE(!too_early,
                       "what it owned was destroyed while it ran: the next line of the callback "
-                      "would read what is not there any more");
+                      "would read what no longer exists");
         CHECK_MESSAGE(!was_there, "it has fired already: cancel() should return false");
     });
     queue.fire(at(1), [](const Callback& callback) { callback(); });
     CHECK_MESSAGE(gone, "it has fired: what it owned should be gone now");
 }
 
-TEST_CASE("05.1 a timer that throws has fired; those behind it are still to come") {
+TEST_CASE("05.1 a timer that throws has fired; the timers behind it still fire") {
     Timers timers;
     bool thrown = false;
     INFO("a, b and c are due at 1 s; b throws, and the exception leaves fire()");
@@ -205,24 +206,24 @@ TEST_CASE("05.1 a timer that throws has fired; those behind it are still to come
     CHECK_MESSAGE(rest.find('b') == std::string::npos,
                   "b fired again: it has to be out of the queue before it is called");
     CHECK_MESSAGE(rest.find('c') != std::string::npos,
-                  "c never fired: an exception must not take other timers along");
+                  "c never fired: an exception must not remove other timers");
     CHECK(rest == "c");
 }
 
-TEST_CASE("05.1 the name of a timer that has fired is nobody else's, ever") {
+TEST_CASE("05.1 the handle of a timer that has fired never names another one") {
     Timers timers;
     INFO("a was due at 1 s, and has fired; then b was set, also for 1 s");
     const TimerHandle first = timers.set("a", 1);
     timers.fire(1);
     timers.set("b", 1);
-    CHECK_MESSAGE(!timers.queue.cancel(first),
-                  "cancelling a should find nothing: whoever holds an old name must not hit a "
-                  "timer that was set later");
+    CHECK_MESSAGE(
+        !timers.queue.cancel(first),
+        "cancelling a should find nothing: an old handle must not hit a timer that was set later");
     CHECK_MESSAGE(!timers.queue.cancel(TimerHandle{}), "TimerHandle{} names no timer");
-    CHECK_MESSAGE(timers.fire(1) == "b", "b should fire: nobody has cancelled it");
+    CHECK_MESSAGE(timers.fire(1) == "b", "b should fire: it was not cancelled");
 }
 
-TEST_CASE("05.1 all timers are cancelled") {
+TEST_CASE("05.1 cancel_all() cancels all timers") {
     Timers timers;
     const auto owned = std::make_shared<int>();
     INFO("we set three timers, and cancelled all");
@@ -243,9 +244,8 @@ TEST_CASE("05.1 100,000 timers, of which every tenth is left to fire") {
     std::vector<int> fired;
     INFO("we set 100,000 timers, in no order in particular, and cancelled nine of ten");
     support::waiting_for(
-        "100,000 timers to be set, cancelled and fired. Each should cost O(log n): whoever "
-        "searches "
-        "through all of them each time is not done before this test's time is over");
+        "100,000 timers to be set, cancelled and fired. Each should cost O(log n): a search "
+        "through all of them each time takes longer than this test may");
     for (int i = 0; i < count; ++i) {
         const int second = static_cast<int>(i * 7919L % count);
         timers.push_back(

@@ -21,19 +21,19 @@ using callbacks::TimerHandle;
 using support::SocketPair;
 using namespace std::chrono_literals;
 
-/// A clock that jumps. No loop ever sleeps on it: where it would do so wrongly, the test fails.
+/// A clock that jumps. A loop never sleeps on it: if it would sleep wrongly, the test fails.
 class WakefulClock : public SimulatedClock {
 public:
     [[nodiscard]] std::chrono::milliseconds poll_timeout(TimePoint next) const override {
-        REQUIRE_MESSAGE(++waits_ <= 1000,
-                        "the loop has asked 1000 times who is ready, and goes on. If it never "
-                        "sleeps, it burns a core: sleep_until(next) takes when the first timer is "
-                        "due. And where nobody was ready, the clock has to hear of it: "
-                        "advance_to(next)");
+        REQUIRE_MESSAGE(
+            ++waits_ <= 1000,
+            "the loop has polled 1000 times, and continues. If it never sleeps, it burns a core: "
+            "poll_timeout(next) takes the time at which the first timer is due. And when nothing "
+            "was ready, the loop must call the clock's advance_to(next)");
         if (!reason_to_stay_awake.empty() && next > now()) {
             FAIL(reason_to_stay_awake, ", and the loop went to sleep, until ", seconds(next),
-                 ". Who cannot wait? Look at what is true now, before each sleep "
-                 "(docs/05-callback-loop.md, The idea)");
+                 ". What cannot wait? Check it before each sleep (docs/05-callback-loop.md, The "
+                 "idea)");
         }
         return 0ms;
     }
@@ -45,7 +45,7 @@ public:
 
     [[nodiscard]] std::string time() const { return seconds(now()); }
 
-    std::string reason_to_stay_awake;  // where there is one, the test fails if the loop sleeps
+    std::string reason_to_stay_awake;  // if not empty, the test fails when the loop sleeps
     std::string slept_until;           // "3 s, 10 s"
 
 private:
@@ -57,7 +57,7 @@ private:
     mutable int waits_ = 0;
 };
 
-/// A loop on that clock, what has happened on it, and two sockets to watch.
+/// A loop on that clock, a log of what happened on it, and two sockets to watch.
 struct World {
     WakefulClock clock;
     EventLoop loop{clock};
@@ -69,13 +69,13 @@ struct World {
 
     void note(const std::string& what) { story += (story.empty() ? "" : " ") + what; }
 
-    /// Notes "reader" in every turn: what there is to read is never read.
-    void read_for_ever() {
+    /// Logs "reader" in every turn, since the byte is never read.
+    void read_forever() {
         loop.add_reader(talks.ours.fd(), [this] { note("reader"); });
     }
-    /// Somebody is waited for who never says a word.
+    /// Waits for a socket on which nothing ever comes.
     void wait_for_the_silent() {
-        loop.add_reader(silent.ours.fd(), [] { FAIL("nobody has said a word"); });
+        loop.add_reader(silent.ours.fd(), [] { FAIL("nothing was sent on this socket"); });
     }
     /// Queues a task that ends run() with this turn.
     void stop_soon() {
@@ -85,13 +85,13 @@ struct World {
 
 }  // namespace
 
-TEST_CASE("05.2 a turn: the timers that are due, then who is ready, then what is queued") {
+TEST_CASE("05.2 a turn: due timers, then ready descriptors, then queued tasks") {
     World world;
     INFO(
         "a task was queued, a reader had something to read, a timer was due; then the loop ran, "
         "for one turn");
     world.loop.call_soon([&world] { world.note("task"); });
-    world.read_for_ever();
+    world.read_forever();
     world.loop.call_later(0s, [&world] { world.note("timer"); });
     world.stop_soon();
     world.loop.run();
@@ -99,7 +99,7 @@ TEST_CASE("05.2 a turn: the timers that are due, then who is ready, then what is
                   "expected: timer reader task; what happened: ", world.story);
 }
 
-TEST_CASE("05.2 what is queued during a turn runs in the next one") {
+TEST_CASE("05.2 a task that is queued during a turn runs in the next one") {
     World world;
     INFO(
         "in the first turn a timer, a reader and a task each queued another task; the reader was "
@@ -131,16 +131,16 @@ TEST_CASE("05.2 what is queued during a turn runs in the next one") {
                   "(docs/05-callback-loop.md, The idea)");
 }
 
-TEST_CASE("05.2 a task that queues itself for ever holds nobody up") {
+TEST_CASE("05.2 a task that queues itself forever delays no other callback") {
     World world;
     int turns = 0;
     bool timer_fired = false;
     INFO(
-        "a task queues itself again, for ever; a timer is due after 5 of its turns, and then "
+        "a task queues itself again, forever; a timer is due after 5 of its turns, and then "
         "there is something to read");
     std::function<void()> again = [&] {
         REQUIRE_MESSAGE(++turns <= 100,
-                        "the task ran 100 times, and nobody else had a turn. A phase ends with "
+                        "the task ran 100 times, and no other callback ran. A phase ends with "
                         "what was queued when the turn began, not when the queue is empty "
                         "(docs/05-callback-loop.md, The idea)");
         world.clock.advance(1s);
@@ -156,9 +156,9 @@ TEST_CASE("05.2 a task that queues itself for ever holds nobody up") {
     CHECK(timer_fired);
 }
 
-TEST_CASE("05.2 when there is nothing to do it sleeps, until the first timer is due") {
+TEST_CASE("05.2 with nothing to do the loop sleeps until the first timer is due") {
     World world;
-    INFO("two timers are set, for 10 s and for 3 s; nobody says a word");
+    INFO("two timers are set, for 10 s and for 3 s; no descriptor is ready");
     world.loop.call_later(10s, [&world] { world.note(world.clock.time()); });
     world.loop.call_later(3s, [&world] { world.note(world.clock.time()); });
     world.loop.run();
@@ -169,7 +169,7 @@ TEST_CASE("05.2 when there is nothing to do it sleeps, until the first timer is 
                   world.clock.slept_until);
 }
 
-TEST_CASE("05.2 while somebody is ready, no time passes") {
+TEST_CASE("05.2 while a descriptor is ready, no time passes") {
     World world;
     INFO("three bytes came, of which the reader takes one at a time; a timer is due in an hour");
     world.talks.say("yz");
@@ -183,13 +183,13 @@ TEST_CASE("05.2 while somebody is ready, no time passes") {
     world.loop.run();
     CHECK_MESSAGE(world.story == "x at 0 s y at 0 s z at 0 s",
                   "expected: x, y and z at 0 s; they were read: ", world.story,
-                  ". The clock is to be told advance_to() only when nobody was ready");
+                  ". The loop must call advance_to() only when no descriptor was ready");
     CHECK_MESSAGE(world.clock.now() == TimePoint(1h), "then the hour should have passed");
 }
 
-TEST_CASE("05.2 while a task is queued it does not sleep") {
+TEST_CASE("05.2 while a task is queued the loop does not sleep") {
     World world;
-    INFO("the loop waits for somebody who is silent, and for a timer in an hour");
+    INFO("the loop waits for a silent socket, and for a timer in an hour");
     world.wait_for_the_silent();
     world.loop.call_later(1h, [] {});
     SUBCASE("queued before the turn") {
@@ -205,9 +205,9 @@ TEST_CASE("05.2 while a task is queued it does not sleep") {
                   "was ", world.clock.time());
 }
 
-TEST_CASE("05.2 after stop() it does not sleep, and ends with the turn") {
+TEST_CASE("05.2 after stop() the loop does not sleep, and ends with the turn") {
     World world;
-    INFO("the loop waits for somebody who is silent, and for a timer in an hour");
+    INFO("the loop waits for a silent socket, and for a timer in an hour");
     world.wait_for_the_silent();
     bool hour_over = false;
     world.loop.call_later(1h, [&] { hour_over = true; });
@@ -226,20 +226,20 @@ TEST_CASE("05.2 after stop() it does not sleep, and ends with the turn") {
                       "the second task should have run: run() returns at the end of the turn");
     }
     CHECK_MESSAGE(!hour_over, "the hour is not over");
-    INFO("the silent one was removed, and run() called again");
+    INFO("the reader was removed, and run() called again");
     world.clock.reason_to_stay_awake.clear();
     world.loop.remove_reader(world.silent.ours.fd());
     world.loop.run();
-    CHECK_MESSAGE(hour_over, "whatever was to come should still have come");
+    CHECK_MESSAGE(hour_over, "the timer should still have fired");
 }
 
-TEST_CASE("05.2 when nothing is left that could happen, it does not sleep, and run() returns") {
+TEST_CASE("05.2 when nothing is left to wait for, the loop does not sleep, and run() returns") {
     World world;
-    world.clock.reason_to_stay_awake = "nothing is left that could happen";
+    world.clock.reason_to_stay_awake = "nothing is left to wait for";
     SUBCASE("on an empty loop") {
         world.loop.run();
     }
-    SUBCASE("a timer removes the last one who was waited for") {
+    SUBCASE("a timer removes the last reader") {
         world.wait_for_the_silent();
         world.loop.call_later(0s, [&world] { world.loop.remove_reader(world.silent.ours.fd()); });
         world.loop.run();
@@ -266,7 +266,7 @@ TEST_CASE("05.2 when nothing is left that could happen, it does not sleep, and r
     }
 }
 
-TEST_CASE("05.2 a callback that throws: it has had its turn, and the others still have theirs") {
+TEST_CASE("05.2 a callback that throws has run, and the others still run") {
     World world;
     const std::string& story = world.story;
     const auto fail = [] { throw std::runtime_error("as arranged"); };
@@ -286,7 +286,7 @@ TEST_CASE("05.2 a callback that throws: it has had its turn, and the others stil
         CHECK_MESSAGE(story.find("b b") == std::string::npos,
                       "b ran again: a task has to be out of the queue before it is called");
         CHECK_MESSAGE(story.find('c') != std::string::npos,
-                      "c never ran: an exception must not take along what is queued behind it");
+                      "c never ran: an exception must not remove the tasks behind it");
         CHECK(story == "a b c");
     }
     SUBCASE("a timer, and another one due at the same instant") {
@@ -320,7 +320,7 @@ TEST_CASE("05.2 a callback that throws: it has had its turn, and the others stil
     }
 }
 
-TEST_CASE("05.2 everybody is called through call(), where the loop looks on") {
+TEST_CASE("05.2 every callback runs through call(), which measures it") {
     World world;
     const std::string& story = world.story;
     INFO(
@@ -328,7 +328,7 @@ TEST_CASE("05.2 everybody is called through call(), where the loop looks on") {
         "something to read, a task was queued");
     world.loop.report_slow_callbacks(0s, [&](callbacks::Duration) { world.note("report"); });
     world.loop.call_later(0s, [&] { world.note("timer"); });
-    world.read_for_ever();
+    world.read_forever();
     world.stop_soon();
     world.loop.run();
     CHECK_MESSAGE(story == "timer report reader report report",

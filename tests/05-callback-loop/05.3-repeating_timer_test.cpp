@@ -27,7 +27,7 @@ using namespace std::chrono_literals;
 /// A loop on a clock that jumps, with a timer that ticks every 100 ms.
 class Ticking {
 public:
-    /// At each tick its time is written down; then it does `more`.
+    /// At each tick the time is logged; then it calls `more`.
     explicit Ticking(std::function<void(Ticking&)> more = [](Ticking&) {})
         : more_(std::move(more)) {
         ticker.emplace(loop, 100ms, [this] {
@@ -61,14 +61,14 @@ private:
 
 }  // namespace
 
-TEST_CASE("05.3 it ticks once a period, the first time after one") {
+TEST_CASE("05.3 a timer ticks once a period, first after one period") {
     Ticking ticking;
     INFO("a timer repeats every 100 ms; the loop ran for 450 ms");
     const std::string times = ticking.run_until(450ms);
     CHECK_MESSAGE(times == "100 200 300 400", "expected: 100 200 300 400; it ticked at ", times);
 }
 
-TEST_CASE("05.3 what a callback takes does not add up") {
+TEST_CASE("05.3 the time that a callback takes does not add up") {
     Ticking ticking([](Ticking& self) { self.clock.advance(30ms); });
     INFO("a timer repeats every 100 ms, and each time its callback takes 30 ms");
     const std::string times = ticking.run_until(550ms);
@@ -78,15 +78,15 @@ TEST_CASE("05.3 what a callback takes does not add up") {
                   "this one was done, nor after it was called (docs/05-callback-loop.md, Step 2)");
 }
 
-TEST_CASE("05.3 what was missed is not made up for") {
+TEST_CASE("05.3 missed ticks are not made up for") {
     SUBCASE("another callback holds the loop up") {
         Ticking ticking;
         INFO("a timer repeats every 100 ms; at 150 ms another callback computed for 300 ms");
         ticking.loop.call_later(150ms, [&ticking] { ticking.clock.advance(300ms); });
         const std::string times = ticking.run_until(650ms);
         CHECK_MESSAGE(times == "100 450 500 600", "expected: 100 450 500 600; it ticked at ", times,
-                      ". The ticks for 200, 300 and 400 are one, late: whoever makes up for all "
-                      "of them is busy with the past, just when there is no time");
+                      ". The ticks for 200, 300 and 400 become one, late: making up for all of "
+                      "them would cost time just when there is none");
     }
     SUBCASE("its own callback takes longer than a period") {
         Ticking ticking([](Ticking& self) {
@@ -95,12 +95,12 @@ TEST_CASE("05.3 what was missed is not made up for") {
         INFO("a timer repeats every 100 ms; the first time its callback took 250 ms");
         const std::string times = ticking.run_until(550ms);
         CHECK_MESSAGE(times == "100 350 400 500", "expected: 100 350 400 500; it ticked at ", times,
-                      ". The ticks for 200 and 300 are one, late, as soon as the loop is free; "
+                      ". The ticks for 200 and 300 become one, late, as soon as the loop is free; "
                       "the next is at a multiple of the period again");
     }
 }
 
-TEST_CASE("05.3 cancelled, it ticks no more, and lets go of its callback") {
+TEST_CASE("05.3 a cancelled timer ticks no more, and destroys its callback") {
     SimulatedClock clock;
     EventLoop loop(clock);
     const auto owned = std::make_shared<int>();
@@ -113,13 +113,13 @@ TEST_CASE("05.3 cancelled, it ticks no more, and lets go of its callback") {
     CHECK_MESSAGE(ticks == 2, "it should have ticked at 100 ms and at 200 ms; it ticked ", ticks,
                   " times in all");
     CHECK_MESSAGE(owned.use_count() == 1,
-                  "what its callback owned is still there: a timer that is cancelled needs its "
-                  "callback no more, and it may own a whole connection");
+                  "what its callback owned still exists: a cancelled timer no longer needs its "
+                  "callback, which may own a whole connection");
     ticker.cancel();
-    CHECK_MESSAGE(true, "to cancel it twice is harmless");
+    CHECK_MESSAGE(true, "cancelling twice is harmless");
 }
 
-TEST_CASE("05.3 it can be cancelled from inside its own callback") {
+TEST_CASE("05.3 a timer can be cancelled from inside its own callback") {
     Ticking ticking([](Ticking& self) {
         if (self.ticks == 2) self.ticker->cancel();
     });
@@ -131,7 +131,7 @@ TEST_CASE("05.3 it can be cancelled from inside its own callback") {
                   ". While the callback runs, which timer is there to be cancelled?");
 }
 
-TEST_CASE("05.3 a callback that throws does not end it") {
+TEST_CASE("05.3 a callback that throws does not end the timer") {
     Ticking ticking([](Ticking& self) {
         if (self.ticks == 2) throw std::runtime_error("as arranged");
     });
@@ -140,11 +140,10 @@ TEST_CASE("05.3 a callback that throws does not end it") {
     INFO("run() was called again");
     const std::string times = ticking.run_until(450ms);
     CHECK_MESSAGE(times == "300 400", "expected: 300 400; it ticked at ", times,
-                  ". What comes after a callback may never be reached: what must happen has to "
-                  "happen before it");
+                  ". The code after a callback may never be reached: set the next tick before it");
 }
 
-TEST_CASE("05.3 destroyed, it is cancelled") {
+TEST_CASE("05.3 a destroyed timer is cancelled") {
     Ticking ticking;
     INFO("a timer repeats every 100 ms; at 250 ms it was destroyed, and nothing else was left");
     ticking.loop.call_later(250ms, [&ticking] { ticking.ticker.reset(); });
@@ -152,7 +151,7 @@ TEST_CASE("05.3 destroyed, it is cancelled") {
     CHECK_MESSAGE(times == "100 200", "expected: 100 200; it ticked at ", times);
 }
 
-TEST_CASE("05.3 it can be destroyed from inside its own callback") {
+TEST_CASE("05.3 a timer can be destroyed from inside its own callback") {
     SimulatedClock clock;
     EventLoop loop(clock);
     bool gone = false;
@@ -165,9 +164,9 @@ TEST_CASE("05.3 it can be destroyed from inside its own callback") {
         ticker.reset();
         CHECK_MESSAGE(!too_early,
                       "what it owned was destroyed while it ran: the next line of the callback "
-                      "would read what is not there any more");
+                      "would read what no longer exists");
     });
     loop.run();
     CHECK_MESSAGE(ticks == 1, "it was destroyed at its first tick; it ticked ", ticks, " times");
-    CHECK_MESSAGE(gone, "the timer is gone: so should be what its callback owned");
+    CHECK_MESSAGE(gone, "the timer is gone, so what its callback owned should be gone too");
 }

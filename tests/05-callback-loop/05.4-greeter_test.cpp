@@ -1,4 +1,5 @@
-// Exercise 05.4: whose descriptor is it by now? On a loop that is wound by hand, with real sockets.
+// Exercise 05.4: a descriptor number that is used again. On a loop that the test drives by hand,
+// with real sockets.
 #include <doctest/doctest.h>
 #include <sys/socket.h>
 
@@ -17,7 +18,7 @@
 #include "tests/support/socket_pair.hpp"
 #include "tests/support/test.hpp"
 
-template class callbacks::Greeter<callbacks::EventLoop>;  // in a server it would stand on this one
+template class callbacks::Greeter<callbacks::EventLoop>;  // a server would use this loop
 
 namespace {
 
@@ -28,7 +29,7 @@ using support::quoted;
 using support::SocketPair;
 using namespace std::chrono_literals;
 
-/// Stands for the loop: nothing happens on it before the test says so.
+/// Stands in for the loop: nothing happens on it until the test says so.
 class LoopByHand {
 public:
     TimerHandle call_later(Duration delay, Callback callback) {
@@ -41,7 +42,7 @@ public:
     void add_reader(int fd, Callback callback) { readers_[fd] = std::move(callback); }
     bool remove_reader(int fd) { return readers_.erase(fd) > 0; }
 
-    /// Time passes: whoever is due is called.
+    /// Lets time pass, and calls the timers that are due.
     void pass(Duration time) {
         now_ += time;
         while (true) {
@@ -54,7 +55,7 @@ public:
         }
     }
 
-    /// There is something to read: whoever waits for it is called.
+    /// Calls the reader of `fd`, as if there were something to read.
     void readable(int fd) {
         const Callback reader = readers_.at(fd);  // a copy: it may remove itself
         reader();
@@ -70,8 +71,8 @@ private:
     std::map<int, Callback> readers_;
 };
 
-/// A client who has come in, and has two seconds to say a name. Destroyed, the greeter leaves its
-/// memory as it was, so that whoever calls it then does the same thing every time.
+/// A client that has connected, and has two seconds to send a name. A destroyed greeter leaves its
+/// memory as it was, so that a late call does the same thing every time.
 class Client {
 public:
     explicit Client(LoopByHand& loop) : fd_(socket_.ours.fd()) {
@@ -93,32 +94,33 @@ private:
 
 }  // namespace
 
-TEST_CASE("05.4 a deadline is nobody else's") {
+TEST_CASE("05.4 a deadline does not hit another client") {
     LoopByHand loop;
     Client ann(loop);
-    INFO("ann connected, and left again after a second, without a word");
+    INFO("ann connected, and disconnected after a second without sending anything");
     loop.pass(1s);
     ann.leave();
     loop.readable(ann.fd());
-    REQUIRE_MESSAGE(!ann.is_served(), "she has gone: the greeter should be finished with her");
+    REQUIRE_MESSAGE(!ann.is_served(), "she has disconnected: her greeter should have finished");
     INFO("bob connected. His descriptor has the number that was ann's (", ann.fd(), ")");
     const SocketPair bob;
     REQUIRE(bob.ours.fd() == ann.fd());
     INFO("another second passed: ann's two were over");
     CHECK_NOTHROW_MESSAGE(loop.pass(1s),
                           "ann's deadline was called, and went into her greeter, which had been "
-                          "destroyed. What a destructor does not take back, nobody does");
+                          "destroyed. What a destructor does not cancel stays in the loop");
     const std::string heard = bob.heard();
-    CHECK_MESSAGE(heard.empty(), "bob heard ", quoted(heard),
-                  ", which was meant for ann. A callback that nobody cancels outlives its client, "
-                  "and a number is given to the next who asks (docs/05-callback-loop.md, Callback "
-                  "hell, honestly)");
+    CHECK_MESSAGE(
+        heard.empty(), "bob heard ", quoted(heard),
+        ", which was meant for ann. A callback that is not cancelled outlives its client, and the "
+        "kernel reuses the descriptor's number (docs/05-callback-loop.md, Callback "
+        "hell, honestly)");
     char byte = 0;
     CHECK_MESSAGE(::recv(bob.theirs.fd(), &byte, 1, MSG_PEEK) != 0,
-                  "bob's connection was closed, for what ann did");
+                  "bob's connection was closed because of ann's deadline");
 }
 
-TEST_CASE("05.4 who says a name in time stays, who does not is shown the door") {
+TEST_CASE("05.4 a client that sends a name in time stays, another one is disconnected") {
     LoopByHand loop;
     const Client ann(loop);
     Client bob(loop);
@@ -133,21 +135,19 @@ TEST_CASE("05.4 who says a name in time stays, who does not is shown the door") 
     ann.say("n\n");
     loop.readable(ann.fd());
     loop.pass(1s);
-    if (bob.is_served()) loop.readable(bob.fd());  // what was shut down is readable
+    if (bob.is_served()) loop.readable(bob.fd());  // a socket that was shut down is readable
     const std::string anns = ann.heard();
     CHECK_MESSAGE(anns == "name?\nhello ann\n",
                   "ann should have been asked and greeted; she heard ", quoted(anns),
-                  ". What the deadline was for has happened: cancel it then");
+                  ". The name has come: cancel the deadline then");
     CHECK_MESSAGE(ann.is_served(), "ann should still be served");
     const std::string bobs = bob.heard();
     CHECK_MESSAGE(bobs == "name?\ntoo late\n",
-                  "bob should have been told, at the end of his time; "
-                  "he heard ",
-                  quoted(bobs));
-    CHECK_MESSAGE(!bob.is_served(), "bob's greeter should be finished with him");
+                  "bob should have heard it when his time was over; he heard ", quoted(bobs));
+    CHECK_MESSAGE(!bob.is_served(), "bob's greeter should have finished");
 }
 
-TEST_CASE("05.4 whoever destroys a greeter, and when: it leaves nothing in the loop") {
+TEST_CASE("05.4 a destroyed greeter leaves nothing in the loop, however it ends") {
     LoopByHand loop;
     Client ann(loop);
     std::string end;
@@ -163,7 +163,7 @@ TEST_CASE("05.4 whoever destroys a greeter, and when: it leaves nothing in the l
     INFO("ann connected; then ", end);
     CHECK_MESSAGE(loop.readers() == 0, "her reader is still there");
     CHECK_MESSAGE(loop.timers() == 0,
-                  "the greeter is gone, and the loop still has a timer with a callback of it. When "
-                  "its time comes, it calls a function for somebody who is not there any more. "
-                  "What a destructor does not take back, nobody does");
+                  "the greeter is gone, and the loop still has a timer that calls it. When that is "
+                  "due, it calls a function of a destroyed object. What a destructor does not "
+                  "cancel stays in the loop");
 }

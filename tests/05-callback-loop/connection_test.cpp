@@ -1,4 +1,4 @@
-// The server's conversation: time-outs and delays on a clock that jumps, with both sides on one
+// The server's conversation: timeouts and delays on a clock that jumps, with both sides on one
 // loop.
 #include <doctest/doctest.h>
 #include <sys/socket.h>
@@ -93,7 +93,7 @@ TEST_CASE("an echo, and the end of input") {
     CHECK(log == Log{"1000 ms: hello", "2000 ms: end"});
 }
 
-TEST_CASE("a silent client is closed when the time-out is over, not before") {
+TEST_CASE("an idle client is closed when the timeout is over, not before") {
     SimulatedClock clock;
     EventLoop loop(clock);
     Conversation conversation(loop, {.idle_timeout = 5s, .reply_delay = 0s});
@@ -102,7 +102,7 @@ TEST_CASE("a silent client is closed when the time-out is over, not before") {
         loop.run();
         CHECK(conversation.finished_after() == 5s);
     }
-    SUBCASE("a byte just before its end begins the time anew") {
+    SUBCASE("a byte just before its end restarts the timeout") {
         conversation.say_after(4999ms, "x");
         loop.run();
         CHECK(conversation.finished_after() == 9999ms);
@@ -117,7 +117,7 @@ TEST_CASE("a silent client is closed when the time-out is over, not before") {
     CHECK(testing::at_end(conversation.client()));
 }
 
-TEST_CASE("without a time-out nobody is closed, however silent") {
+TEST_CASE("without a timeout no client is closed, however idle") {
     SimulatedClock clock;
     EventLoop loop(clock);
     const Conversation conversation(loop, {});
@@ -126,7 +126,7 @@ TEST_CASE("without a time-out nobody is closed, however silent") {
     CHECK(!conversation.finished_after());
 }
 
-TEST_CASE("every reply takes the delay, and one does not hold up another client's") {
+TEST_CASE("every reply takes the delay, and none delays another client's") {
     SimulatedClock clock;
     EventLoop loop(clock);
     const common::ServiceOptions options{.idle_timeout = 0s, .reply_delay = 2s};
@@ -166,7 +166,7 @@ TEST_CASE("what one read returned is one reply; until it is sent the client is n
     CHECK(log == Log{"2000 ms: one ", "4000 ms: two three", "10000 ms: end"});
 }
 
-TEST_CASE("end of input during a delay: the reply is still owed") {
+TEST_CASE("end of input during a delay: the reply is still sent") {
     SimulatedClock clock;
     EventLoop loop(clock);
     Conversation conversation(loop, {.idle_timeout = 0s, .reply_delay = 2s});
@@ -201,7 +201,7 @@ TEST_CASE("a server that ends during a delay: nothing is called afterwards") {
     CHECK(testing::at_end(conversation.client()));
 }
 
-TEST_CASE("a reply delay does not count as silence") {
+TEST_CASE("a reply delay does not count as idle time") {
     SimulatedClock clock;
     EventLoop loop(clock);
     Conversation conversation(loop, {.idle_timeout = 1s, .reply_delay = 60s});
@@ -212,7 +212,7 @@ TEST_CASE("a reply delay does not count as silence") {
     CHECK(log == Log{"60500 ms: hello", "61500 ms: end"});
 }
 
-TEST_CASE("a client that does not read is not read from, and a time-out ends it") {
+TEST_CASE("a client that does not read is not read from, and the timeout ends it") {
     SimulatedClock clock;
     EventLoop loop(clock);
     Conversation conversation(loop, {.idle_timeout = 5s, .reply_delay = 0s});
@@ -230,7 +230,7 @@ TEST_CASE("a client that does not read is not read from, and a time-out ends it"
     CHECK(conversation.finished_after() == 5s);
 }
 
-TEST_CASE("a client that takes the rest of its answer is not silent") {
+TEST_CASE("a client that takes the rest of its answer is not idle") {
     SimulatedClock clock;
     EventLoop loop(clock);
     Conversation conversation(loop, {.idle_timeout = 100s, .reply_delay = 0s});
@@ -248,7 +248,7 @@ TEST_CASE("a client that takes the rest of its answer is not silent") {
     CHECK(conversation.finished_after() == 190s);
 }
 
-TEST_CASE("a client that reads slowly gets every byte, in order, and does not count as silent") {
+TEST_CASE("a client that reads slowly gets every byte, in order, and does not count as idle") {
     SimulatedClock clock;
     EventLoop loop(clock);
     Conversation conversation(loop, {.idle_timeout = 100s, .reply_delay = 0s});

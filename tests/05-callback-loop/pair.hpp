@@ -12,12 +12,12 @@ namespace testing {
 using Pair = support::SocketPair;
 using support::read_all;
 
-/// Returns false where the kernel did not take all of it.
+/// Returns false if the kernel did not take all of it.
 inline bool write_all(int fd, std::string_view text) {
     return ::send(fd, text.data(), text.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(text.size());
 }
 
-/// Has the other side closed? Reads nothing else.
+/// Returns true if the other side has closed. Consumes no byte.
 inline bool at_end(int fd) {
     char byte = 0;
     return ::recv(fd, &byte, 1, MSG_PEEK) == 0;

@@ -67,7 +67,7 @@ TEST_CASE("reader and writer of one descriptor are removed one by one") {
     CHECK(writes == 2);
     CHECK(loop.remove_writer(pair.ours.fd()));
     CHECK(!loop.remove_writer(pair.ours.fd()));
-    loop.run();  // returns: nobody watches any more
+    loop.run();  // returns: no descriptor is watched any more
 }
 
 TEST_CASE("adding a reader again replaces the first") {
@@ -120,7 +120,7 @@ TEST_CASE("a broken connection makes a writer ready") {
     CHECK(calls == 1);
 }
 
-TEST_CASE("a full pipe that nobody reads any more makes its writer ready") {
+TEST_CASE("a full pipe whose read end is closed makes its writer ready") {
     SimulatedClock clock;
     EventLoop loop(clock);
     std::array<int, 2> ends{};
@@ -131,7 +131,7 @@ TEST_CASE("a full pipe that nobody reads any more makes its writer ready") {
     while (::write(write_end.fd(), block.data(), block.size()) > 0) {
     }
     int calls = 0;
-    loop.add_writer(write_end.fd(), [&] {  // told by EPOLLERR alone
+    loop.add_writer(write_end.fd(), [&] {  // reported by EPOLLERR alone
         ++calls;
         loop.remove_writer(write_end.fd());
     });
@@ -224,8 +224,8 @@ TEST_CASE("a descriptor closed and its number reused within one batch") {
         for (const int fd : numbers) {
             loop.add_reader(fd, [] {
                 FAIL(
-                    "nothing came for the new connection: the event is "
-                    "the old one's, who had the same number");
+                    "nothing came for the new connection: the event belongs to the old one, which "
+                    "had the same number");
             });
         }
     };
@@ -242,7 +242,7 @@ TEST_CASE("a disk file cannot be watched: EPERM, and the loop stays as it was") 
     REQUIRE(file);
     CHECK_THROWS_AS(loop.add_reader(file.fd(), [] {}), std::system_error);
     CHECK(!loop.remove_reader(file.fd()));
-    loop.run();  // returns: nobody watches
+    loop.run();  // returns: no descriptor is watched
 }
 
 TEST_CASE("readers are served between timers and tasks that never end") {

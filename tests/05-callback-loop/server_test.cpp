@@ -90,7 +90,7 @@ private:
 
 }  // namespace
 
-TEST_CASE("for real: a silent client is closed, not before its time, and a busy one is not") {
+TEST_CASE("in real time: an idle client is closed, not too early, and a busy one is not") {
     Program server({"--port", "0", "--idle-timeout", "0.2"});
     const std::uint16_t port = server.port();
     const auto start = Clock::now();
@@ -102,7 +102,7 @@ TEST_CASE("for real: a silent client is closed, not before its time, and a busy 
     busy.echo("and still here\n");
 }
 
-TEST_CASE("for real: a reply takes the delay, and nobody else waits for it") {
+TEST_CASE("in real time: a reply takes the delay, and delays no other client") {
     Program server({"--port", "0", "--reply-delay=50.5"});
     const std::uint16_t port = server.port();
     const auto start = Clock::now();
@@ -117,7 +117,7 @@ TEST_CASE("for real: a reply takes the delay, and nobody else waits for it") {
     }
 }
 
-TEST_CASE("SIGTERM and SIGINT end it in order, in any state") {
+TEST_CASE("SIGTERM and SIGINT end the server in order, in any state") {
     for (const int signal : {SIGTERM, SIGINT}) {
         Program server({"--port", "0", "--idle-timeout", "100", "--reply-delay", "100000"});
         const std::uint16_t port = server.port();
@@ -129,7 +129,7 @@ TEST_CASE("SIGTERM and SIGINT end it in order, in any state") {
         half_closed.half_close();
         server.signal(signal);
         CHECK(server.status() == 0);
-        CHECK(silent.has_answer());  // the end: nobody holds the connection any more
+        CHECK(silent.has_answer());  // the end: the server has closed the connection
         CHECK(delayed.has_answer());
         CHECK(server.line().empty());  // nothing on stderr: leak checkers have nothing to say
     }

@@ -1,4 +1,4 @@
-// The task queue and who looks on; a turn itself is in 05.2-turn_test.cpp.
+// The task queue and the report of slow callbacks; a turn itself is in 05.2-turn_test.cpp.
 #include <doctest/doctest.h>
 
 #include <chrono>
@@ -61,7 +61,7 @@ TEST_CASE("what callbacks own may use the loop while it is destroyed") {
     CHECK(true);  // AddressSanitizer would object
 }
 
-TEST_CASE("what a removed reader owns may wake the loop, or stop it, while it is destroyed") {
+TEST_CASE("what a removed reader owns may wake or stop the loop while it is destroyed") {
     struct AtTheEnd {
         std::function<void()> act;
         explicit AtTheEnd(std::function<void()> what) : act(std::move(what)) {}
@@ -79,7 +79,7 @@ TEST_CASE("what a removed reader owns may wake the loop, or stop it, while it is
             loop.remove_reader(pair.ours.fd());
         });
     };
-    loop.add_reader(silent.ours.fd(), [] {});  // so that the loop would sleep for ever
+    loop.add_reader(silent.ours.fd(), [] {});  // so that the loop would sleep forever
     testing::write_all(pair.theirs.fd(), "x");
     SUBCASE("a task") {
         reader_that_owns([&] {
@@ -98,7 +98,7 @@ TEST_CASE("what a removed reader owns may wake the loop, or stop it, while it is
     }
 }
 
-TEST_CASE("a slow callback is reported with the time for which it held the loop up") {
+TEST_CASE("a slow callback is reported with the time for which it blocked the loop") {
     SimulatedClock clock;
     EventLoop loop(clock);
     std::vector<Duration> reports;
@@ -106,7 +106,7 @@ TEST_CASE("a slow callback is reported with the time for which it held the loop 
     loop.call_soon([&] { clock.advance(99ms); });
     loop.call_soon([&] { clock.advance(212ms); });
     loop.call_later(1s, [&] { clock.advance(100ms); });
-    loop.call_later(9s, [] {});  // waiting holds nobody up
+    loop.call_later(9s, [] {});  // waiting does not block the loop
     loop.run();
     CHECK(reports == std::vector<Duration>{212ms, 100ms});
 
@@ -129,6 +129,6 @@ TEST_CASE("call_soon_threadsafe() wakes a loop that sleeps") {
             loop.work_finished();
         });
     });
-    loop.run();  // hangs where the loop is not woken up
+    loop.run();  // hangs if the loop is not woken up
     other.join();
 }

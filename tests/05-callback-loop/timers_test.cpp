@@ -70,14 +70,14 @@ TEST_CASE("timers set while timers fire wait for the next turn") {
           Log{"first", "second", "end of turn 1", "set by the first, overdue", "set by the first"});
 }
 
-TEST_CASE("a zero delay that re-arms itself for ever does not starve readers and tasks") {
+TEST_CASE("a zero delay that re-arms itself forever does not starve readers and tasks") {
     SimulatedClock clock;
     EventLoop loop(clock);
     const testing::Pair pair;
     int rounds = 0;
     bool task_ran = false;
     std::function<void()> again = [&] {
-        REQUIRE_MESSAGE(++rounds < 100, "the timer fired 100 times, and nobody else had a turn");
+        REQUIRE_MESSAGE(++rounds < 100, "the timer fired 100 times, and no other callback ran");
         if (rounds == 3) testing::write_all(pair.theirs.fd(), "x");
         loop.call_later(0s, again);
     };

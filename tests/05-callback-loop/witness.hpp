@@ -1,9 +1,9 @@
-// Who sees when something is destroyed.
+// An object that reports when it is destroyed.
 #pragma once
 
 namespace testing {
 
-/// To be owned by a callback: says when it goes.
+/// Is owned by a callback, and reports when it is destroyed.
 class Witness {
 public:
     /// `gone` is not owned: it becomes true when this is destroyed.
@@ -13,7 +13,7 @@ public:
     Witness(const Witness&) = delete;
     Witness& operator=(const Witness&) = delete;
 
-    /// Lives outside: a callback that is being destroyed while it runs may still look at it.
+    /// The flag lives outside, so a callback that is destroyed while it runs may still read it.
     [[nodiscard]] const bool& gone() const { return gone_; }
 
 private:

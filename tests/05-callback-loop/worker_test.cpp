@@ -57,7 +57,7 @@ TEST_CASE("what a job throws is thrown by get()") {
     loop.run();
 }
 
-TEST_CASE("the loop goes on while the worker is blocked") {
+TEST_CASE("the loop continues while the worker is blocked") {
     EventLoop loop;
     Worker worker(loop);
     std::promise<void> released;
@@ -98,7 +98,7 @@ TEST_CASE("what a job and its callback own is destroyed on the loop's thread") {
     CHECK(destroyed_by == std::vector(2000, std::this_thread::get_id()));
 }
 
-TEST_CASE("a worker that is destroyed finishes the job it is at and drops the others") {
+TEST_CASE("a destroyed worker finishes its current job and drops the others") {
     EventLoop loop;
     std::atomic<int> begun = 0;
     std::atomic<int> ended = 0;
