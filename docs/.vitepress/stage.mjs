@@ -35,7 +35,8 @@ function startPage() {
 }
 
 function firstPage() {
-  const [what, ...paragraphs] = introduction.trim().split(/\n\n/)
+  // The README's two figures stand below the code here, in columns of their own.
+  const [what, ...paragraphs] = introduction.trim().split(/\n\n/).filter((text) => !text.startsWith('!['))
   const begin = construct('chapters/01-blocking-read/echo.hpp', 'void echo(int client)')
   const end = construct('chapters/08-coroutine-loop/conversation.hpp', 'Task<> echo()')
   const firstSteps = sections.map(heading).find((text) => /first/i.test(text))
