@@ -10,7 +10,6 @@
 #include "tests/08-coroutine-loop/world.hpp"
 #include "tests/support/test.hpp"
 
-using coroutines::EventLoop;
 using coroutines::farewell;
 using coroutines::TaskHandle;
 using testing::at_end;

@@ -10,7 +10,6 @@
 #include "chapters/08-coroutine-loop/mutex.hpp"
 #include "tests/08-coroutine-loop/world.hpp"
 
-using coroutines::EventLoop;
 using coroutines::Mutex;
 using coroutines::Task;
 using coroutines::TaskHandle;
