@@ -375,7 +375,7 @@ ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 BUILDING = re.compile(r"^(?:(?:g|clang)\+\+\S* -.*|(?:compiling|building) \S+/\S+"
                       r"|make\[\d+\]: (?!\*\*\*).*|Busy machine: .*)\n?", re.MULTILINE)
 ADDRESS = re.compile(r"\b(127\.0\.0\.1|localhost)([: ]\d+)?\b")
-NAMED = re.compile(r"\b(pid|sleeps)\b[ =:]*\d+")
+NAMED = re.compile(r"\b(pid|sleeps)\b[ =:]*\d+(?!\.?\d)")
 HEXADECIMAL = re.compile(r"\b0x[0-9a-fA-F]+")
 # "05.2" is the number of an exercise, never a figure.
 NUMBER = r"(?<![\w.])(?!0\d)\d+(?:,\d{3})*"
