@@ -3,10 +3,13 @@
 tests/exercises/holes/05.2.txt names what the learner writes, in the files of chapter 05:
 
     title: a turn of the loop
+    learned: a loop that asks the kernel once a turn can serve everything that is ready
 
     hole: event_loop.hpp: void turn()
     hole: socket.hpp: bool transfer() #2
     hole: event_loop.hpp
+
+`learned:` is one sentence, shown after a success: what solving the exercise was worth.
 
 `hole: FILE: TEXT` is the body of one function: the definition whose signature contains TEXT. White
 space does not count. If several signatures contain TEXT, write more of it, or "#2" for the second.
@@ -132,6 +135,7 @@ class Hole:
     path: str  # in its chapter: "steps/x.hpp"
     signature: str  # or "": between markers
     which: int  # which of several, from 1; 0: the only one
+    learned: str = ""
     stub: list = dataclasses.field(default_factory=list)
     broken: list = dataclasses.field(default_factory=list)
 
@@ -187,7 +191,7 @@ def marked(path, text):
 
 def read_holes(number, name, text):
     """The holes that a file names. Raises Problem."""
-    title, holes, marked_parts = "", [], {}
+    title, learned, holes, marked_parts = "", "", [], {}
     for line_number, line in enumerate(text.splitlines(), 1):
         where = f"{name}:{line_number}"
         key, sign, rest = re.match(r"(\w*)([:|]?) ?(.*)", line).groups()
@@ -195,6 +199,8 @@ def read_holes(number, name, text):
             continue
         if (key, sign) == ("title", ":"):
             title = rest.strip()
+        elif (key, sign) == ("learned", ":"):
+            learned = rest.strip()
         elif (key, sign) == ("hole", ":"):
             path, _, signature = (part.strip() for part in rest.partition(": "))
             if not title:
@@ -203,12 +209,12 @@ def read_holes(number, name, text):
             signature, which = (match[1], int(match[2])) if match else (signature, 0)
             if not signature:
                 which = marked_parts[path] = marked_parts.get(path, 0) + 1
-            holes.append(Hole(number, title, where, path, signature, which))
+            holes.append(Hole(number, title, where, path, signature, which, learned))
         elif sign == "|" and key in ("stub", "broken") and holes:
             getattr(holes[-1], key).append(rest)
         else:
-            raise Problem(f"{where}: not a line of a file of holes (title:, hole:, and below a hole "
-                          f"stub| or broken|): {line}")
+            raise Problem(f"{where}: not a line of a file of holes (title:, learned:, hole:, and "
+                          f"below a hole stub| or broken|): {line}")
     if not holes:
         raise Problem(f"{name} names no hole")
     return holes
@@ -225,6 +231,7 @@ class Region:
 
     number = property(lambda self: self.hole.number)
     title = property(lambda self: self.hole.title)
+    learned = property(lambda self: self.hole.learned)
     path = property(lambda self: self.hole.path)
     stub = property(lambda self: self.hole.stub)
     broken = property(lambda self: self.hole.broken)
@@ -322,6 +329,11 @@ class Exercise:
     hints: list
     cases: list
     points: float = 0
+
+    @property
+    def learned(self):
+        """What solving it was worth, in one sentence; or ""."""
+        return self.regions[0].learned
 
     @property
     def repair(self):

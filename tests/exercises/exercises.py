@@ -12,7 +12,8 @@ How to add an exercise, say 05.2:
     about public behaviour only, with INFO lines that say what was done, step by step. No case may
     depend on a later exercise. Tests that start the chapter's server include
     tests/support/server_process.hpp; a fake kernel is in interposed.hpp.
- 4. Keep a wrong solution for each misconception: tests/exercises/wrong/05.2-NAME.txt (see verify.py).
+ 4. Keep a wrong solution for each misconception, tests/exercises/wrong/05.2-NAME.txt, and two other
+    designs that are right, tests/exercises/right/05.2-NAME.txt (see verify.py).
  5. Describe the exercise on the page, in its section of exercises: what to build, where,
     `make check-05.2`, and a link to the hints: ([hints](../tests/exercises/hints/05.2.md)). The book
     shows the hints themselves there, folded.

@@ -28,7 +28,8 @@ import judge
 from course import Course, Problem
 from workshop import BuildFailed, Workshop
 
-NOT_IN_HANDOUT = ("tests/exercises/wrong/", "docs/teaching/", ".ci/", ".github/")
+NOT_IN_HANDOUT = ("tests/exercises/right/", "tests/exercises/wrong/", "tests/mutants/",
+                  "docs/teaching/", ".ci/", ".github/")
 LARGEST = 1 << 20  # bytes of a submitted file
 
 
@@ -440,7 +441,7 @@ def gradescope(course, options):
         add("setup.sh", SETUP, 0o755)
         add("run_autograder", RUN.format(chapters=chapters), 0o755)
         for path in course_files(course.root):
-            if path.startswith(("docs/", ".ci/", ".github/", "tests/exercises/wrong/")):
+            if path.startswith(("docs/", *NOT_IN_HANDOUT)):
                 continue
             source = course.root / path
             add(path, source.read_bytes(), stat.S_IMODE(source.stat().st_mode))

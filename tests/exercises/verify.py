@@ -1,4 +1,4 @@
-"""Checks that the exercises can be trusted: make verify-exercises [CH=05].
+"""Checks that the exercises can be trusted: make verify-exercises [CH=05] [CH=05.2].
 
   1. Every exercise has tests, two hints, points, a description on its page, and a wrong solution. No
      hint stands in the code.
@@ -6,7 +6,7 @@
   3. The skeleton compiles with every installed compiler, and each of its tests says TODO. If the
      exercise is to repair something, each says FAIL once the earlier exercises are done.
   4. With one hole blanked at a time, a test of that exercise fails and no test of an earlier one.
-  5. Each wrong solution is caught, by a message that names the mistake.
+  5. Each wrong solution is caught, by a message that names the mistake; each right one passes.
   6. No file of a hand-out contains a line of a solution.
 
 A wrong solution is tests/exercises/wrong/NUMBER-NAME.txt: a change of the reference that follows
@@ -21,12 +21,23 @@ from one misconception.
 
 A test of the exercise must fail, and its message must contain each text after "says:". The code
 between --- and +++ must stand once in the exercise's holes (it may go on behind the hole's end;
-comments, white space and line breaks do not count). Several such pairs may follow each other,
-separated by a line "===".
+comments, white space and line breaks do not count). Instead of ---, the lines may name a hole as
+tests/exercises/holes does: its whole content is replaced. Several such changes may follow each other,
+separated by a line "===". A line "include: FILE: <deque>" before them adds an #include to that file.
+
+A right solution is tests/exercises/right/NUMBER-NAME.txt: another design, which every test must
+accept. It has the same form, without "says:". Every exercise has two at least.
+
+    # The timers stand in a heap, and a cancelled one is skipped.
+    include: timer_queue.hpp: <queue>
+    hole: timer_queue.hpp: bool cancel(const TimerHandle& timer)
+    +++
+    return cancelled_.insert(timer.id).second;
 """
 
 import concurrent.futures
 import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -36,53 +47,87 @@ import tempfile
 
 import judge
 import teacher
-from course import Course, Problem, pattern_of, replaced, without_comments
+from course import Course, Problem, pattern_of, read_holes, replaced, without_comments
 from workshop import BuildFailed, Workshop, compilers
 
 
 @dataclasses.dataclass
-class Wrong:
-    name: str
+class Variant:
+    """Another solution of an exercise, right or wrong, as changes of the reference."""
+
+    name: str  # "right/05.1-heap"
     number: str
     says: list
-    edits: list  # (old lines, new lines)
+    includes: list  # (path in the chapter, "<deque>")
+    edits: list  # ("---", old lines, new lines) or ("hole: ...", [], new lines)
 
 
-def read_wrong(path):
-    head, _, rest = path.read_text().partition("\n---\n")
+EDIT = re.compile(r"(?P<old>---\n.*?|hole: [^\n]*)\n\+\+\+(?P<new>.*?)(?:\n===\n|\Z)", re.DOTALL)
+
+
+def read_variant(path):
+    text = path.read_text().rstrip("\n")
+    begin = re.search(r"^(---$|hole: )", text, re.MULTILINE)
+    if not begin or not text.startswith("# "):
+        raise Problem(f"{path}: it begins with a comment (# ...) and has a line --- or hole: FILE: TEXT")
+    head, at, edits = text[:begin.start()], begin.start(), []
+    while at < len(text):
+        edit = EDIT.match(text, at)
+        if not edit:
+            raise Problem(f"{path}: this is no change (---, +++): {text[at:].splitlines()[0]}")
+        kind, _, old = edit["old"].partition("\n")
+        edits.append((kind, old.split("\n"), edit["new"].strip("\n").split("\n")))
+        at = edit.end()
     says = re.findall(r"^says: (.+)$", head, re.MULTILINE)
-    edits = []
-    for edit in rest.rstrip("\n").split("\n===\n---\n"):
-        old, plus, new = ("\n" + edit + "\n").partition("\n+++\n")
-        if not plus:
-            raise Problem(f"{path}: there is no line +++")
-        edits.append((old.strip("\n").split("\n"), new.strip("\n").split("\n") if new.strip() else []))
-    if not says or not head.startswith("#"):
-        raise Problem(f"{path}: it must begin with the misconception (# ...), then says: TEXT")
-    return Wrong(path.stem, path.stem.split("-")[0], says, edits)
+    if bool(says) != (path.parent.name == "wrong"):
+        raise Problem(f"{path}: a wrong solution has a line says: TEXT, a right one has none")
+    return Variant(f"{path.parent.name}/{path.stem}", path.stem.split("-")[0], says,
+                   re.findall(r"^include: (.+?): (.+)$", head, re.MULTILINE), edits)
 
 
-def apply(wrong, course, exercise):
-    """{path: text} of the files that the wrong solution changes. Raises Problem."""
+def apply(variant, course, exercise):
+    """{path: text} of the files that the variant changes. Raises Problem."""
     changed = {}
-    for old, new in wrong.edits:
-        wanted = without_comments("\n".join(old)).strip()
-        places = [(region, match) for region in exercise.regions
-                  for match in pattern_of(wanted).finditer(without_comments(region.text))
-                  if region.start <= match.start() < region.end]
-        if len(places) != 1:
-            raise Problem(f"wrong/{wrong.name}.txt: this stands in the holes of {exercise.number} "
-                          f"{len(places)} times, not once: {wanted.splitlines()[0]}")
-        region, match = places[0]
-        edits = changed.setdefault(region.path, [])
-        if any(start < match.end() and match.start() < end for start, end, _ in edits):
-            raise Problem(f"wrong/{wrong.name}.txt changes the same code twice: {wanted}")
-        before = region.text[:match.start()].rsplit("\n", 1)[-1]
-        indent = re.match(" *", before)[0]
-        new_text = ("" if not before.strip() else "\n" + indent) + ("\n" + indent).join(new)
-        edits.append((match.start(), match.end(), new_text + "\n"))
-    return {path: replaced(course.source(exercise.chapter, path), edits)
-            for path, edits in changed.items()}
+    for kind, old, new in variant.edits:
+        path, start, end, text = (place_of_code(variant, exercise, old, new) if kind == "---"
+                                  else place_of_hole(variant, exercise, kind, new))
+        edits = changed.setdefault(path, [])
+        if any(begin < end and start < finish for begin, finish, _ in edits):
+            raise Problem(f"{variant.name}.txt changes the same code twice: {(old or new)[0]}")
+        edits.append((start, end, text))
+    texts = {path: replaced(course.source(exercise.chapter, path), edits)
+             for path, edits in changed.items()}
+    for path, header in variant.includes:
+        text = texts.get(path) or course.source(exercise.chapter, path)
+        texts[path] = re.sub(r"^#include", f"#include {header}\n#include", text, count=1,
+                             flags=re.MULTILINE)
+    return texts
+
+
+def place_of_code(variant, exercise, old, new):
+    """(path, start, end, new text) of code that stands once in the exercise's holes."""
+    wanted = without_comments("\n".join(old)).strip()
+    places = [(region, match) for region in exercise.regions
+              for match in pattern_of(wanted).finditer(without_comments(region.text))
+              if region.start <= match.start() < region.end]
+    if len(places) != 1:
+        raise Problem(f"{variant.name}.txt: this stands in the holes of {exercise.number} "
+                      f"{len(places)} times, not once: {wanted.splitlines()[0]}")
+    region, match = places[0]
+    before = region.text[:match.start()].rsplit("\n", 1)[-1]
+    indent = re.match(" *", before)[0]
+    text = ("" if not before.strip() else "\n" + indent) + ("\n" + indent).join(new) + "\n"
+    return region.path, match.start(), match.end(), text
+
+
+def place_of_hole(variant, exercise, line, new):
+    """(path, start, end, new text) of a whole hole, named as in tests/exercises/holes."""
+    hole = read_holes(exercise.number, f"{variant.name}.txt", f"title: -\n{line}")[0]
+    found = [region for region in exercise.regions if region.path == hole.path
+             and (region.start, region.end) == hole.find(region.text)]
+    if not found:
+        raise Problem(f"{variant.name}.txt: {exercise.number} has no such hole: {line}")
+    return hole.path, found[0].start, found[0].end, found[0].replacement(new)
 
 
 def without_code(markdown):
@@ -92,11 +137,15 @@ def without_code(markdown):
 class Verification:
     def __init__(self, course, chosen):
         self.course = course
-        self.chapters = [chapter for chapter in course.files
-                         if not chosen or chapter.split("-")[0] in chosen.split(",")]
+        self.chosen = [exercise for exercise in course.exercises
+                       if not chosen or {exercise.number, exercise.chapter[:2]} & {*chosen.split(",")}]
+        self.chapters = list(dict.fromkeys(exercise.chapter for exercise in self.chosen))
         self.troubles = []
         self.scratch = pathlib.Path(tempfile.mkdtemp(prefix="exercises-"))
         self.depends = {}  # exercise -> the files with holes that its tests and its server include
+
+    def of_chapter(self, chapter):
+        return [exercise for exercise in self.chosen if exercise.chapter == chapter]
 
     def trouble(self, text):
         self.troubles.append(text)
@@ -159,7 +208,7 @@ class Verification:
     # --- The checks ----------------------------------------------------------------------------
 
     def run(self):
-        exercises = [e for chapter in self.chapters for e in self.course.of_chapter(chapter)]
+        exercises = self.chosen
         self.step(f"{len(exercises)} exercises, {sum(len(e.cases) for e in exercises)} tests")
         for exercise in exercises:
             self.complete(exercise)
@@ -170,13 +219,16 @@ class Verification:
         self.step("the skeleton compiles (" + ", ".join(compilers()) + "), and each test says TODO")
         self.many([(self.skeleton, chapter) for chapter in self.chapters])
         self.many([(self.other_compilers, chapter) for chapter in self.chapters])
-        regions = [(chapter, region) for chapter in self.chapters
-                   for regions in self.course.files[chapter].values() for region in regions]
+        regions = [(exercise.chapter, region) for exercise in exercises for region in exercise.regions]
         self.step(f"{len(regions)} holes, each blanked alone")
         self.many([(self.hole, *one) for one in regions])
-        wrong = [w for w in self.wrong_solutions() if w.number in {e.number for e in exercises}]
+        chosen = {exercise.number for exercise in exercises}
+        wrong = [variant for variant in self.variants("wrong") if variant.number in chosen]
         self.step(f"{len(wrong)} wrong solutions, each caught")
         self.many([(self.caught, one) for one in wrong])
+        right = [variant for variant in self.variants("right") if variant.number in chosen]
+        self.step(f"{len(right)} other right solutions, each accepted")
+        self.many([(self.accepted, one) for one in right])
         self.step("a hand-out has no answers")
         for chapter in self.chapters:
             self.no_answers(chapter)
@@ -196,8 +248,13 @@ class Verification:
                 self.trouble(f"{hints}: Markdown swallows {code} where it is not in backticks")
         if exercise.number not in self.course.points:
             self.trouble(f"{exercise.number} has no line in tests/exercises/points.txt")
-        if not any(w.number == exercise.number for w in self.wrong_solutions()):
-            self.trouble(f"{exercise.number} has no wrong solution in tests/exercises/wrong/")
+        for kind, wanted in (("wrong", 1), ("right", 2)):
+            count = sum(v.number == exercise.number for v in self.variants(kind))
+            if count < wanted:
+                self.trouble(f"{exercise.number} has {count} solutions in tests/exercises/{kind}/: "
+                             f"write {wanted} at least")
+        if not exercise.learned:
+            self.trouble(f"tests/exercises/holes/{exercise.number}.txt has no line learned: ...")
         page = self.course.root / "docs" / f"{exercise.chapter}.md"
         text = page.read_text() if page.exists() else ""
         if f"check-{exercise.number}" not in text:
@@ -213,12 +270,14 @@ class Verification:
                     self.trouble(f"{path.relative_to(self.course.root)}:{number}: hints and stubs stand "
                                  f"in tests/exercises/hints and holes, not in the code:{line}")
 
-    def wrong_solutions(self):
-        folder = self.course.root / "tests/exercises/wrong"
-        return [read_wrong(path) for path in sorted(folder.glob("*.txt"))]
+    @functools.cache
+    def variants(self, kind):
+        """The solutions in tests/exercises/wrong, or in right."""
+        folder = self.course.root / "tests/exercises" / kind
+        return [read_variant(path) for path in sorted(folder.glob("*.txt"))]
 
     def reference(self, chapter):
-        exercises = self.course.of_chapter(chapter)
+        exercises = self.of_chapter(chapter)
         text = lambda path: self.course.source(chapter, path)
         for number, results in self.results(chapter, "reference", text, exercises).items():
             for result in results:
@@ -227,7 +286,7 @@ class Verification:
                                  + judge.folded(result.words, "      "))
 
     def skeleton(self, chapter):
-        exercises = self.course.of_chapter(chapter)
+        exercises = self.of_chapter(chapter)
         text = lambda path: self.course.skeleton(chapter, path)
         found = self.results(chapter, "skeleton", text, [e for e in exercises if not e.repair])
         # Code to repair may use what earlier exercises build: for these tests that is complete.
@@ -245,7 +304,7 @@ class Verification:
         for compiler in compilers():
             workshop = Workshop(self.course, chapter, folder, f"verify/{chapter}/{compiler}",
                                 "skeleton", compiler, werror=True)
-            built = workshop.build(self.course.of_chapter(chapter))
+            built = workshop.build(self.of_chapter(chapter))
             for number, program in built.items():
                 if isinstance(program, BuildFailed):
                     self.trouble(f"{number} the skeleton, with {compiler}: {str(program)[:2000]}")
@@ -255,8 +314,9 @@ class Verification:
         order = [e.number for e in self.course.of_chapter(chapter)]
         at = order.index(region.number)
         # A test that does not include the file cannot tell the difference.
-        exercises = [e for e in self.course.of_chapter(chapter)[:at + 1]
-                     if e.number == region.number or region.path in self.depends[e.number]]
+        exercises = [e for e in self.of_chapter(chapter)
+                     if e.number == region.number
+                     or e.number in order[:at] and region.path in self.depends[e.number]]
         blanked = lambda other: other is region
         text = lambda path: self.course.skeleton(chapter, path, blanked)
         name = f"hole-{region.number}-{pathlib.Path(region.path).stem}-{region.line}"
@@ -269,22 +329,34 @@ class Verification:
                 if not result.passed:
                     self.trouble(f"{where}: a test of {number} needs it: {result.case.title}")
 
-    def caught(self, wrong):
-        exercise = self.course.exercise(wrong.number)
-        changed = apply(wrong, self.course, exercise)
+    def results_of(self, variant):
+        """The results of the variant's exercise."""
+        exercise = self.course.exercise(variant.number)
+        changed = apply(variant, self.course, exercise)
         text = lambda path: changed.get(path) or self.course.source(exercise.chapter, path)
-        results = self.results(exercise.chapter, f"wrong-{wrong.name}", text, [exercise])
-        failed = [r for r in results[exercise.number] if not r.passed]
+        name = variant.name.replace("/", "-")
+        return self.results(exercise.chapter, name, text, [exercise])[variant.number]
+
+    def caught(self, wrong):
+        failed = [result for result in self.results_of(wrong) if not result.passed]
         flat = [" ".join(r.words.split()) for r in failed]
         if not failed:
-            self.trouble(f"wrong/{wrong.name}.txt passes every test of {wrong.number}")
+            self.trouble(f"{wrong.name}.txt passes every test of {wrong.number}")
         elif failed[0].verdict == "BUILD":
-            self.trouble(f"wrong/{wrong.name}.txt does not compile:\n{failed[0].words[:1500]}")
+            self.trouble(f"{wrong.name}.txt does not compile:\n{failed[0].words[:1500]}")
         elif not any(all(said in words for said in wrong.says) for words in flat):
             told = "\n".join(judge.folded(f"{r.verdict} {r.case.title}\n{r.words}", "      ")
                              for r in failed)
-            self.trouble(f"wrong/{wrong.name}.txt is caught, but no test says \"{wrong.says[0]}\":\n"
+            self.trouble(f"{wrong.name}.txt is caught, but no test says \"{wrong.says[0]}\":\n"
                          + told)
+
+    def accepted(self, right):
+        for result in self.results_of(right):
+            if not result.passed:
+                words = result.words[:1500] if result.verdict == "BUILD" else result.words
+                self.trouble(f"{right.name}.txt is refused: {result.verdict} {result.case.title}\n"
+                             + judge.folded(words, "      "))
+                return
 
     def no_answers(self, chapter):
         out = self.scratch / f"handout-{chapter}"
