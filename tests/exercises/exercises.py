@@ -21,8 +21,8 @@ How to add an exercise, say 05.2:
  7. make verify-exercises CH=05
 
 The other files: course.py (which exercises there are), workshop.py (building), judge.py and
-supervisor.py (running one test), teacher.py (hand-outs and grades), verify.py (checks of the
-exercises themselves).
+supervisor.py (running one test), handout.py (a copy for learners), teacher.py (grades), verify.py
+(checks of the exercises themselves).
 """
 
 import concurrent.futures
@@ -503,6 +503,9 @@ def main():
         if verb == "verify":
             import verify
             return verify.main(course, options)
+        if verb == "handout":
+            import handout
+            return handout.handout(course, options)
         import teacher
         return teacher.main(course, verb, options)
     except Problem as problem:

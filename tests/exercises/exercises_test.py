@@ -17,6 +17,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
 import course as courses  # noqa: E402
+import handout  # noqa: E402
 import judge  # noqa: E402
 import supervisor  # noqa: E402
 import teacher  # noqa: E402
@@ -370,7 +371,7 @@ class Teaching(InTemporaryFolder):
         out = pathlib.Path(self.folder, "out")
         status, said = self.tool(root, "handout", f"OUT={out}", "WHO=Ada")
         self.assertEqual(status, 0, said)
-        self.assertEqual(teacher.answers_in(course, out, "01"), [])
+        self.assertEqual(handout.answers_in(course, out, "01"), [])
         self.assertEqual((out / "tests/exercises/hints/01.1.md").read_text(), HINTS)
         page = (out / "docs/01-small.md").read_text()
         self.assertIn("yours to write", page)
@@ -389,7 +390,7 @@ class Teaching(InTemporaryFolder):
         (out / "notes.txt").write_text("  const int doubled_number = n + n;  // look!\n"
                                        "return twice(n) + n;\n"
                                        "inline int thrice(int n) { return twice(n) + n; }\n")
-        found = teacher.answers_in(courses.Course(root), out, "01")
+        found = handout.answers_in(courses.Course(root), out, "01")
         self.assertEqual(found, [("notes.txt", "const int doubled_number = n + n;"),
                                  ("notes.txt", "return twice(n) + n;"),
                                  ("notes.txt", "inline int thrice(int n) { return twice(n) + n; }")])

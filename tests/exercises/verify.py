@@ -45,8 +45,8 @@ import re
 import shutil
 import tempfile
 
+import handout
 import judge
-import teacher
 from course import Course, Problem, pattern_of, read_holes, replaced, without_comments
 from workshop import BuildFailed, Workshop, compilers
 
@@ -360,8 +360,8 @@ class Verification:
 
     def no_answers(self, chapter):
         out = self.scratch / f"handout-{chapter}"
-        teacher.make_handout(self.course, out, chapter.split("-")[0])
-        for path, line in teacher.answers_in(self.course, out, chapter.split("-")[0]):
+        handout.make_handout(self.course, out, chapter.split("-")[0])
+        for path, line in handout.answers_in(self.course, out, chapter.split("-")[0]):
             self.trouble(f"a hand-out from {chapter[:2]} on has an answer: {path}: {line}")
         for exercise in self.course.of_chapter(chapter):
             if Course(out).hints(exercise.number) != exercise.hints:
