@@ -100,6 +100,7 @@ help-all: help
 	@echo '  make recordings     record again what the steppers of the book replay'
 	@echo '  make conformance    chapter 06 under the Promises/A+ suite (needs Node.js)'
 	@echo '  make bench-growth   the cost of more clients, timers and tasks (2 minutes)'
+	@echo '  make mutants [CH=05]  plant faults, and list those that no test notices'
 	@echo '  make figures        draw the figures of the pages from the recorded results'
 	@echo
 	@echo 'For teachers (docs/teaching/README.md):'
@@ -180,6 +181,11 @@ verify-exercises: need-python need-doctest
 	@$(exercises) verify CH='$(CH)'
 
 # --- The maintainer's commands -----------------------------------------------------------------
+
+# Plants faults one at a time, and says which of them no test notices: tests/mutants/mutants.py.
+.PHONY: mutants
+mutants: need-python need-doctest
+	@python3 tests/mutants/mutants.py $(if $(CH),CH='$(CH)') $(if $(ID),ID='$(ID)') $(if $(JOBS),JOBS='$(JOBS)')
 
 sources = $(shell git ls-files --cached --others --exclude-standard '*.cpp' '*.hpp')
 CLANG_FORMAT ?= $(firstword $(shell command -v clang-format-19 clang-format 2>/dev/null) clang-format)
