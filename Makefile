@@ -8,6 +8,7 @@ endif
 CXX ?= g++
 SANITIZE ?=
 PORT ?= 7000
+WORK ?=
 
 # As many jobs as cores, unless the command line gives a number.
 ifeq ($(MAKELEVEL)$(filter -j%,$(MAKEFLAGS)),0)
@@ -48,13 +49,63 @@ chapters := $(patsubst chapters/%/main.cpp,%,$(sort $(wildcard chapters/*/main.c
 steps := $(sort $(wildcard chapters/*/steps/*.cpp))
 suites := $(sort $(notdir $(patsubst %/,%,$(dir $(wildcard tests/*/*_test.cpp)))))
 
-programs := $(chapters:%=$(B)/%) $(B)/01-threads $(B)/08-chat
+# "02.1" for chapters/02-polling/steps/1-eagain.cpp
+step_number = $(firstword $(subst -, ,$(patsubst chapters/%,%,$(1)))).$(firstword $(subst -, ,$(notdir $(1))))
+wrongs := $(sort $(wildcard chapters/*/wrong/*.cpp))
+
+numbers := $(foreach chapter,$(chapters),$(firstword $(subst -, ,$(chapter))))
+step_numbers := $(foreach step,$(steps),$(call step_number,$(step)))
+wrong_numbers := $(foreach wrong,$(wrongs),$(call step_number,$(wrong)))
+exercise_numbers := $(sort $(notdir $(basename $(wildcard tests/exercises/holes/*.txt))))
+
+# In a hand-out, programs whose sources have holes cannot be built here. They come finished, for the
+# kind of machine that the hand-out was made on: tests/exercises/handout.py. Where they cannot run,
+# they are `missing`.
+-include .handout/held.mk
+finished := $(if $(held_programs),$(shell folder=.handout/finished/$$(uname -m); \
+  $$folder/$(firstword $(held_programs)) --help >/dev/null 2>&1 && echo $$folder))
+missing := $(if $(finished),,$(held_programs))
+built_here = $(filter-out $(held_programs:%=$(B)/%),$(1))
+
+all_programs := $(chapters) 01-threads 08-chat
+programs := $(addprefix $(B)/,$(filter-out $(missing),$(all_programs)))
+step_programs := $(addprefix $(B)/,$(filter-out $(missing),$(step_numbers:%=steps/%)))
 test_programs := $(suites:%=$(B)/tests/%)
 fault_library := $(B)/tests/faults.so
 
-# "02.1" for chapters/02-polling/steps/1-eagain.cpp
-step_number = $(firstword $(subst -, ,$(patsubst chapters/%,%,$(1)))).$(firstword $(subst -, ,$(notdir $(1))))
-step_program = $(B)/steps/$(call step_number,$(1))
+# --- A wrong number ----------------------------------------------------------------------------
+
+# run-42 is answered by one line that says what there is, and ends with status 1.
+places_of_run := $(numbers)
+places_of_test := $(numbers)
+places_of_serve := $(filter-out 07,$(numbers)) threads chat
+places_of_step := $(step_numbers)
+places_of_wrong := $(wrong_numbers)
+$(foreach verb,start reset,$(eval places_of_$(verb) := $(numbers)))
+$(foreach verb,check hint watch debug solution,$(eval places_of_$(verb) := $(numbers) $(exercise_numbers)))
+
+verb_of = $(firstword $(subst -, ,$(1)))
+place_of = $(patsubst $(verb_of)-%,%,$(1))
+places_of = $(places_of_$(verb_of))
+kind_of = $(if $(findstring .,$(1)),$(or $(filter step wrong,$(verb_of)),exercise),chapter)
+like = $(if $(findstring .,$(1)),$(or $(filter $(basename $(1)).%,$(2)),$(filter-out $(numbers),$(2))),$(numbers))
+refusal_of = $(if $(filter serve-07,$(1)),chapter 07 is not a server: its clock is simulated$(comma) and no \
+  byte arrives; try: make run-07,there is no $(kind_of) $(place_of); there are: $(call like,$(place_of),$(places_of)))
+
+refused := $(strip $(foreach goal,$(MAKECMDGOALS),\
+  $(if $(findstring -,$(goal)),$(if $(call places_of,$(goal)),\
+    $(if $(filter $(call place_of,$(goal)),$(call places_of,$(goal))),,$(goal))))))
+ifneq ($(refused),)
+$(shell echo 'make: $(call refusal_of,$(firstword $(refused)))' >&2)
+# This is how make ends with an error and prints no line of its own: -q runs nothing, and says so
+# with status 1. (Recipes with $(MAKE) would run even so: hence the other shell.)
+MAKEFLAGS += -q
+SHELL := true
+.PHONY: refusal
+$(MAKECMDGOALS): refusal
+refusal:
+	@:
+endif
 
 # --- The learner's commands --------------------------------------------------------------------
 
@@ -110,69 +161,93 @@ help-all: help
 	@echo '  make gradescope CH=05 [OUT=FILE]           the zip for an autograder'
 	@echo '  make verify-exercises [CH=05]              checks the exercises themselves'
 
-all: $(programs) $(foreach step,$(steps),$(call step_program,$(step))) $(test_programs) $(fault_library)
+all: $(programs) $(step_programs) $(test_programs) $(fault_library)
 
-run: $(filter-out %-chat,$(programs)) need-python
-	@python3 tests/crowd/crowd.py --build $(B)
-
-# A number like 03 stands for chapters/03-*; anything else gets one line that says what there is.
+# A number like 03 stands for chapters/03-*.
 chapter_of = $(firstword $(filter $(1)-%,$(chapters)))
 programs_of = $(filter $(B)/$(1)-%,$(programs))
-no_chapter = { echo "make: there is no chapter $(1); there are: $(foreach c,$(chapters),$(firstword $(subst -, ,$(c))))" >&2; exit 2; }
+
+ifeq ($(WORK),)
+
+# $(call ready,PROGRAM,NUMBER): in a hand-out, says where the program comes from, or what to do first.
+ready = $(if $(filter $(1),$(missing)),echo 'make: $(2) is not written yet: make start-$(firstword $(subst ., ,$(2)))'; exit 0;)\
+  $(if $(filter $(1),$(held_programs)),echo "This program came finished: $(notdir $(1)). Yours: add WORK=1." >&2;)
+
+run: $(filter-out %-chat,$(programs)) need-python
+	@python3 tests/crowd/crowd.py --build $(B) $(from:%=--yours-from %)
 
 run-%: FORCE need-python
-	@$(if $(WORK),$(if $(call chapter_of,$*),$(MAKE) -s $(call programs_of,$*) && $(exercises) run $* BUILD=$(B),$(call no_chapter,$*)),$(if $(call chapter_of,$*),$(MAKE) -s $(call programs_of,$*) && \
-	  python3 tests/crowd/crowd.py --build $(B) $* $(if $(TRACE),--trace $(TRACE)),$(call no_chapter,$*)))
+	@$(call ready,$(call chapter_of,$*),$*) $(MAKE) -s $(call programs_of,$*) && \
+	  python3 tests/crowd/crowd.py --build $(B) $* $(if $(TRACE),--trace $(TRACE))
 
-serve-threads: $(B)/01-threads
-	@exec $< --port $(PORT)
-
-serve-chat: $(if $(WORK),need-python,$(B)/08-chat)
-	@exec $(if $(WORK),env $(exercises) serve chat PORT=$(PORT),$(B)/08-chat --port $(PORT))
-
-serve-07: FORCE
-	@echo 'make: chapter 07 is not a server: its clock is simulated, and no byte arrives; try: make run-07' >&2; exit 2
-
+serve_program = $(or $(call chapter_of,$(1)),$(filter 01-$(1) 08-$(1),$(all_programs)))
 serve-%: FORCE
-	@$(if $(WORK),exec env $(exercises) serve $* PORT=$(PORT) ARGS="$(ARGS)",$(if $(call chapter_of,$*),$(MAKE) -s $(call programs_of,$*) && \
-	  exec $(B)/$(call chapter_of,$*) --port $(PORT) $(ARGS),$(call no_chapter,$*)))
+	@$(call ready,$(call serve_program,$*),$(firstword $(subst -, ,$(call serve_program,$*)))) \
+	  $(MAKE) -s $(B)/$(call serve_program,$*) && exec $(B)/$(call serve_program,$*) --port $(PORT) $(ARGS)
 
 step-%: FORCE
-	@$(if $(filter $*,$(foreach step,$(steps),$(call step_number,$(step)))),\
-	  $(MAKE) -s $(B)/steps/$* && exec $(B)/steps/$*,\
-	  { echo "make: there is no step $*; there are: $(foreach s,$(steps),$(call step_number,$(s)))" >&2; exit 2; })
+	@$(call ready,steps/$*,$*) $(MAKE) -s $(B)/steps/$* && exec $(B)/steps/$*
 
 # Wrong on purpose, for the sanitizers to find: make wrong-08.1; with ARGS=fixed, the correct version.
-wrongs := $(sort $(wildcard chapters/*/wrong/*.cpp))
-wrong_file = $(strip $(foreach file,$(wrongs),$(if $(filter $(1),$(call step_number,$(file))),$(file))))
-
 wrong-%: FORCE
-	@$(if $(call wrong_file,$*),mkdir -p $(B)/wrong && \
-	  $(CXX) $(CPPFLAGS) $(CXXFLAGS) -fsanitize=address$(comma)undefined -fno-sanitize-recover=all \
-	    $(call wrong_file,$*) -o $(B)/wrong/$* && $(B)/wrong/$* $(ARGS),\
-	  { echo "make: there is no wrong-$*; there are: $(foreach w,$(wrongs),$(call step_number,$(w)))" >&2; exit 2; })
+	@$(call ready,wrong/$*,$*) $(MAKE) -s $(B)/wrong/$* && { $(B)/wrong/$* $(ARGS) || \
+	  echo "make: it ended with status $$?: it is wrong on purpose" >&2; }
 
-test: $(programs) $(test_programs) $(fault_library) need-python
-	@python3 tests/run.py --build $(B)
+test: $(programs) $(filter-out $(held:%=$(B)/tests/%-%),$(test_programs)) $(fault_library) need-python
+	@python3 tests/run.py --build $(B) $(from:%=--yours-from %)
 
 test-%: FORCE need-python
-	@$(if $(call chapter_of,$*),$(MAKE) -s $(call programs_of,$*) $(B)/tests/$(call chapter_of,$*) \
-	  $(B)/tests/service $(fault_library) && python3 tests/run.py --build $(B) $*,$(call no_chapter,$*))
+	@$(if $(filter $*,$(held)),echo 'make: $* is yours to write here; its tests: make check-$*, then make test-$* WORK=1'; exit 0;) \
+	  $(MAKE) -s $(call programs_of,$*) $(B)/tests/$(call chapter_of,$*) \
+	  $(B)/tests/service $(fault_library) && python3 tests/run.py --build $(B) $*
+
+else
+
+# With WORK=1 the same commands run what the learner has written.
+own = $(exercises) $(subst -, ,$@) BUILD='$(B)' PORT='$(PORT)' ARGS='$(ARGS)' TRACE='$(TRACE)' || $(said_why)
+
+run: $(filter-out %-chat,$(programs)) need-python
+	@$(own)
+
+run-%: FORCE need-python
+	@$(MAKE) -s $(call programs_of,$*) && $(own)
+
+test: need-python need-doctest
+	@$(own)
+
+test-%: FORCE need-python need-doctest
+	@$(own)
+
+serve-%: FORCE need-python
+	@$(own)
+
+step-%: FORCE need-python
+	@$(own)
+
+wrong-%: FORCE need-python
+	@$(own)
+
+endif
 
 # The exercises: holes, tests, hints and grades. The last line that a command prints is the next
-# command to type, so a failing test (status 1) must not be an error of make, which would add a line.
+# command to type. So neither a failing test (status 1) nor a refusal that says what to do first
+# (status 2) is an error of make, which would add a line.
+said_why = [ $$? -le 2 ]
 exercises = CXX='$(CXX)' SANITIZE='$(SANITIZE)' python3 tests/exercises/exercises.py
 exercise_verbs := start check hint watch debug reset solution
 
-.PHONY: check progress handout grade gradescope verify-exercises
-check progress: need-python need-doctest
-	@$(exercises) $@ || [ $$? -eq 1 ]
+.PHONY: check progress restore handout handout-test grade gradescope verify-exercises
+check progress restore: need-python need-doctest
+	@$(exercises) $@ || $(said_why)
 
 $(exercise_verbs:%=%-%): FORCE need-python need-doctest
-	@$(exercises) $(subst -, ,$@) FORCE=$(FORCE) || [ $$? -eq 1 ]
+	@$(exercises) $(subst -, ,$@) FORCE=$(FORCE) || $(said_why)
 
-handout: need-python
-	@$(exercises) handout OUT='$(OUT)' FROM='$(FROM)' WHO='$(WHO)'
+handout: need-python $(if $(filter no,$(FINISHED)),,$(programs) $(step_programs) $(wrong_numbers:%=$(B)/wrong/%))
+	@$(exercises) handout OUT='$(OUT)' FROM='$(FROM)' WHO='$(WHO)' $(if $(filter no,$(FINISHED)),,BUILD='$(B)')
+
+handout-test: need-python need-doctest
+	@python3 tests/exercises/handout_walk.py $(ARGS)
 
 grade gradescope: need-python need-doctest
 	@$(exercises) $@ SUB='$(SUB)' CH='$(CH)' FORMAT='$(FORMAT)' HIDDEN='$(HIDDEN)' OUT='$(OUT)'
@@ -291,20 +366,33 @@ define link
 $(Q)$(CXX) $(LDFLAGS) $^ -o $@
 endef
 
-$(chapters:%=$(B)/%): $(B)/%: $(B)/obj/chapters/%/main.o
+$(call built_here,$(chapters:%=$(B)/%)): $(B)/%: $(B)/obj/chapters/%/main.o
 	$(link)
 
-$(B)/01-threads: $(B)/obj/chapters/01-blocking-read/threads.o
+$(call built_here,$(B)/01-threads): $(B)/obj/chapters/01-blocking-read/threads.o
 	$(link)
 
-$(B)/08-chat: $(B)/obj/chapters/08-coroutine-loop/exercises/chat.o
+$(call built_here,$(B)/08-chat): $(B)/obj/chapters/08-coroutine-loop/exercises/chat.o
 	$(link)
 
 define step_rule
-$(call step_program,$(1)): $(B)/obj/$(1:.cpp=.o)
+$(call built_here,$(B)/steps/$(call step_number,$(1))): $(B)/obj/$(1:.cpp=.o)
 	$$(link)
 endef
 $(foreach step,$(steps),$(eval $(call step_rule,$(step))))
+
+define wrong_rule
+$(call built_here,$(B)/wrong/$(call step_number,$(1))): $(1) Makefile
+	@mkdir -p $$(@D) $(B)/obj
+	$(Q)$(CXX) $(CPPFLAGS) $(CXXFLAGS) -fsanitize=address$(comma)undefined -fno-sanitize-recover=all \
+	  -MMD -MP -MF $(B)/obj/wrong-$$(@F).d $$< -o $$@
+endef
+$(foreach wrong,$(wrongs),$(eval $(call wrong_rule,$(wrong))))
+
+ifneq ($(finished),)
+$(held_programs:%=$(B)/%): $(B)/%: $(finished)/%
+	@mkdir -p $(@D) && cp $< $@
+endif
 
 define suite_rule
 $(B)/tests/$(1): $(patsubst %.cpp,$(B)/obj/%.o,$(wildcard tests/$(1)/*_test.cpp) tests/support/main.cpp)

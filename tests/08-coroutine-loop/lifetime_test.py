@@ -10,7 +10,8 @@ import subprocess
 import tempfile
 import unittest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+# COURSE: another tree of the course, with a learner's files.
+ROOT = pathlib.Path(os.environ.get("COURSE") or pathlib.Path(__file__).resolve().parents[2])
 WRONG = ROOT / "chapters" / "08-coroutine-loop" / "wrong"
 COMPILE = [os.environ.get("CXX", "g++"), "-std=c++20", "-O1", "-g", "-I.", "-Wall", "-Wextra",
            "-Werror", "-foptimize-sibling-calls", "-fsanitize=address,undefined",

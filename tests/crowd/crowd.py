@@ -138,18 +138,29 @@ def servers_in(build: Path) -> list[str]:
     return [name for name in SERVERS if (build / name).exists()]
 
 
-def tour(build: Path, limit: float, style: picture.Style) -> int:
-    """Measures every server in `build` and prints its row at once. Returns the exit status."""
+def tour(build: Path, limit: float, style: picture.Style, yours_from: str) -> int:
+    """Measures every server in `build` and prints its row at once. Returns the exit status.
+
+    In a hand-out, the chapters from `yours_from` on are the learner's; otherwise it is empty.
+    """
+    yours = [name for name in SERVERS if yours_from and name[:2] >= yours_from]
     names = servers_in(build)
-    if not names:
+    if not names and not yours:
         raise UserError(f'there is no server in {build}: build them with "make all"')
     say(picture.table_header(style, crowd()))
     results = []
-    for name in names:
+    for name in [name for name in SERVERS if name in [*names, *yours]]:
         say(picture.row_begin(name, SERVERS[name]), end="")  # shows which server is being measured
+        if name not in names:
+            say(f"not written yet: make start-{name[:2]}")
+            continue
         results.append(measure(build / name, limit))
         say(picture.row_end(style, results[-1]))
-    say(picture.closing(style, results))
+    if results:
+        say(picture.closing(style, results))
+    if yours_from:
+        say(f"\nThe servers from {yours_from} on are yours to write. Those that have figures here came finished\n"
+            "with this copy. Yours: make run WORK=1")
     if (build / CLOCK).exists():
         say(f"\n{CLOCK} is not a server and never waits: its clock jumps.\n")
         show_clock(build)
@@ -204,6 +215,9 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("chapter", nargs="?", help="a number like 03; without it, the tour")
     parser.add_argument("--build", type=Path, default=Path("build"), help="folder of the servers")
+    parser.add_argument(
+        "--yours-from", metavar="NN", default="", help="a hand-out: these chapters are the learner's"
+    )
     parser.add_argument("--trace", metavar="FILE", help="also write the timeline for Perfetto")
     parser.add_argument(
         "--deadline", type=float, default=6.0, metavar="SECONDS", help="for a server (default 6)"
@@ -231,7 +245,7 @@ def main() -> int:
             return one_chapter(
                 options.build, options.chapter, options.deadline, style, options.trace
             )
-        return tour(options.build, options.deadline, style)
+        return tour(options.build, options.deadline, style, options.yours_from)
     except UserError as error:
         print(f"crowd: {error}", file=sys.stderr)
         return 2

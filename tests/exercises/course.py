@@ -45,6 +45,9 @@ CASE = re.compile(r'^\s*TEST_CASE\(((?:\s*"(?:[^"\\]|\\.)*")+)', re.MULTILINE)
 HINT = re.compile(r"^## Hint (\d+)$", re.MULTILINE)
 TODO_WORDS = "is yours to write:"
 SCREEN = 80  # columns
+# What a hand-out says of itself, and the published files of chapters/ and common/ (handout.py).
+ABOUT = ".handout/about.json"
+PUBLISHED = ".handout/published.tar.gz"
 
 
 class Problem(Exception):
@@ -369,8 +372,9 @@ class Course:
     def __init__(self, root, extra_tests=None):
         self.root = pathlib.Path(root)
         self.extra_tests = extra_tests  # a teacher's hidden test folder
-        note = self.root / ".handout"
-        self.held_back_from = json.loads(note.read_text())["from"] if note.exists() else "99"
+        note = self.root / ABOUT
+        self.about = json.loads(note.read_text()) if note.exists() else {}
+        self.held_back_from = self.about.get("from", "99")
 
     @functools.cached_property
     def chapters(self):

@@ -20,7 +20,8 @@ How to add an exercise, say 05.2:
  6. Give it points in tests/exercises/points.txt.
  7. make verify-exercises CH=05
 
-The other files: course.py (which exercises there are), workshop.py (building), judge.py and
+The other files: course.py (which exercises there are), workshop.py (building), ticker.py (how far
+it has come), running.py (a learner's own programs), restore.py (the published files), judge.py and
 supervisor.py (running one test), handout.py (a copy for learners), teacher.py (grades), verify.py
 (checks of the exercises themselves).
 """
@@ -39,13 +40,12 @@ import time
 
 import judge
 from course import Course, Problem, replaced, with_include
+from restore import restore
+from running import Running, say
+from ticker import Ticker
 from workshop import BuildFailed, Workshop, writable
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-
-
-def say(text="", **more):
-    print(text, flush=True, **more)
 
 
 def next_command(command, why=""):
@@ -105,7 +105,8 @@ class Learner:
         """Runs their tests. Returns {number: [Result]}. With `fresh` false, the last results count
         for what has not changed since."""
         workshop = self.workshop(chapter)
-        built = workshop.build(exercises)
+        with Ticker(workshop):
+            built = workshop.build(exercises)
         self.warnings = workshop.warnings
         self.built = built
         found = {}
@@ -133,13 +134,17 @@ class Learner:
         return results
 
     def next_unfinished(self):
-        """The first exercise of a started chapter that does not pass; None if there is none."""
+        """The first exercise of a started chapter that does not pass; None if there is none. Says
+        which exercises pass since they were last tested."""
         for chapter in self.course.chapters:
             if not self.started(chapter) or not self.course.of_chapter(chapter):
                 continue
             for exercise in self.course.of_chapter(chapter):
+                passed_before = self.remembered(exercise)
                 if not done(self.measure(chapter, [exercise], fresh=False)[exercise.number]):
                     return exercise
+                if not passed_before:
+                    self.tell_done(exercise)
         return None
 
     def next_by_memory(self, after):
@@ -147,12 +152,15 @@ class Learner:
         every = self.course.exercises
         at = every.index(after) + 1
         for exercise in every[at:] + every[:at]:
-            note = self.note(self.workshop(exercise.chapter), exercise)
-            if self.started(exercise.chapter) and not (note.exists() and all(
-                    verdict == "PASS"
-                    for verdict, _ in json.loads(note.read_text())["results"].values())):
+            if self.started(exercise.chapter) and not self.remembered(exercise):
                 return exercise
         return None
+
+    def remembered(self, exercise):
+        """Whether it passed when it was last tested."""
+        note = self.note(self.workshop(exercise.chapter), exercise)
+        return note.exists() and all(
+            verdict == "PASS" for verdict, _ in json.loads(note.read_text())["results"].values())
 
     @staticmethod
     def note(workshop, exercise):
@@ -160,8 +168,13 @@ class Learner:
         return workshop.folder / "results" / f"{exercise.number}.json"
 
     def next_chapter(self):
-        for chapter in self.course.chapters:
-            if self.course.of_chapter(chapter) and not self.started(chapter):
+        """The next chapter to start: in a hand-out one of those that are the learner's, otherwise
+        none that comes before the learner's first."""
+        chapters = [chapter for chapter in self.course.chapters if self.course.of_chapter(chapter)]
+        first = next(filter(self.started, chapters), "")
+        for chapter in chapters:
+            asked = self.course.held_back(chapter) if self.course.about else chapter >= first
+            if asked and not self.started(chapter):
                 return chapter
         return None
 
@@ -217,8 +230,14 @@ class Learner:
         if chapter:
             next_command(f"start-{chapter[:2]}", chapter[3:].replace("-", " "))
         else:
-            next_command("progress")
+            next_command("run WORK=1", "your servers beside the course's")
         return 0
+
+    def tell_done(self, exercise):
+        """Prints that an exercise is solved, and what that was worth."""
+        say(f"\nDone: {exercise.number} {exercise.title}.")
+        if exercise.learned:
+            say(judge.folded(f"You have learned: {exercise.learned}", "  "))
 
     def tell(self, exercise, results):
         """Prints a line for each test of an exercise, and the first message in full."""
@@ -271,6 +290,10 @@ class Learner:
                 next_command(f"check-{exercise.number}",
                              f"when you have changed it; help: make hint-{exercise.number}")
             return 1
+        if len(exercises) == 1:
+            self.tell_done(exercises[0])
+        else:
+            say(f"\nDone: all {len(exercises)} exercises of chapter {exercises[0].number[:2]}.")
         following = self.next_by_memory(exercises[-1])
         if following:
             next_command(f"check-{following.number}", following.title)
@@ -303,8 +326,8 @@ class Learner:
         elif self.next_chapter():
             next_command(f"start-{self.next_chapter()[:2]}")
         else:
-            say("\nAll done: you have built the core of every chapter.")
-            next_command("run", "the tour")
+            say("\nAll done: you have built the core of every chapter that is yours.")
+            next_command("run WORK=1", "your servers beside the course's")
         return 0
 
     def hint(self, where):
@@ -397,9 +420,8 @@ class Learner:
     def solution(self, where):
         chapter, exercises = self.split(where)
         if self.course.held_back(chapter):
-            note = json.loads((self.course.root / ".handout").read_text())
-            raise Problem(f"this is a hand-out: {note.get('who') or 'the person who made it'} has "
-                          f"the solutions of chapter {chapter[:2]}")
+            raise Problem(f"this is a hand-out: {self.course.about['who']} has the solutions of "
+                          f"chapter {chapter[:2]}")
         self.need_start(chapter)
         if not self.options.get("FORCE"):
             found = self.measure(chapter, exercises, fresh=False)
@@ -439,54 +461,10 @@ class Learner:
         text = replaced(self.course.source(chapter, path), replacements)
         return with_include(text) if '#include "common/exercise.hpp"\n' in mine else text
 
-    # --- Their server --------------------------------------------------------------------------
-
-    def server(self, where, *program):
-        """Builds the learner's server as the reference is built. Returns the program."""
-        chapter = self.course.chapter(where)
-        self.need_start(chapter)
-        workshop = Workshop(self.course, chapter, self.folder(chapter), "run", f"work/{chapter}",
-                            optimise="-O2")
-        try:
-            workshop.check_files()
-            workshop.lay_out()
-            return workshop.build_server(*program)
-        except BuildFailed as failure:
-            say(str(failure))
-            raise Problem(f"work/{chapter} does not compile: make check-{where}") from None
-
-    def run(self, where):
-        """Runs the crowd against the learner's server and the reference: one row for each."""
-        program = self.server(where)
-        sys.path.insert(0, str(self.course.root / "tests" / "crowd"))
-        import crowd
-        import picture
-        crowd.raise_descriptor_limit()
-        style = picture.Style.of(sys.stdout)
-        say(picture.table_header(style, crowd.crowd()))
-        reference = pathlib.Path(self.options.get("BUILD", "build")) / program.name
-        failed = False
-        for label, path in [("yours", program), ("the reference", reference)]:
-            if not path.exists():
-                continue
-            say(picture.row_begin(program.name, label), end="")
-            result = crowd.measure(path.resolve(), 6.0)
-            failed |= bool(result.failure)
-            say(picture.row_end(style, result))
-        next_command(f"check-{where}")
-        return 1 if failed else 0
-
-    def serve(self, where):
-        if where == "chat":
-            program = self.server("08", "exercises/chat.cpp", "08-chat")
-        else:
-            program = self.server(where)
-        os.execv(program, [program.name, "--port", self.options.get("PORT", "7000"),
-                           *self.options.get("ARGS", "").split()])
-
 
 VERBS = {"start": True, "check": False, "progress": False, "hint": True, "watch": True,
-         "debug": True, "reset": True, "solution": True, "run": True, "serve": True}
+         "debug": True, "reset": True, "solution": True}  # whether a verb needs a number
+WITH_WORK = {"run": False, "serve": True, "step": True, "wrong": True, "test": False}
 
 
 def main():
@@ -496,10 +474,14 @@ def main():
     verb, where = (words + ["", ""])[:2]
     try:
         course = Course(options.get("ROOT", ROOT))
+        if {**VERBS, **WITH_WORK}.get(verb) and not where:
+            raise Problem(f"{verb} what? For example: make {verb}-{course.exercises[0].number}")
         if verb in VERBS:
-            if VERBS[verb] and not where:
-                raise Problem(f"{verb} what? For example: make {verb}-{course.exercises[0].number}")
             return getattr(Learner(course, options), verb)(where)
+        if verb in WITH_WORK:
+            return getattr(Running(Learner(course, options)), verb)(where)
+        if verb == "restore":
+            return restore(course.root)
         if verb == "verify":
             import verify
             return verify.main(course, options)

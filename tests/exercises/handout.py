@@ -1,15 +1,26 @@
 """Hand-outs: the course with holes and without the answers.
 
-    exercises.py handout OUT=DIR [FROM=06] [WHO=...]
+    exercises.py handout OUT=DIR [FROM=06] [WHO=...] [BUILD=build]
+
+What a hand-out says of itself is in its folder .handout:
+
+    about.json          from which chapter on the code is the learner's, and who has the answers
+    held.mk             the same for the Makefile: which programs cannot be compiled there
+    published.tar.gz    chapters/ and common/ as they were handed out, for make restore
+    finished/x86_64/    with BUILD: the programs of held.mk, finished, so that a learner can see a
+                        server before writing it; without symbols and line numbers
 """
 
 import json
+import os
 import pathlib
+import platform
 import re
 import shutil
 import subprocess
+import tarfile
 
-from course import Problem
+from course import ABOUT, PUBLISHED, Problem
 
 NOT_IN_HANDOUT = ("tests/exercises/right/", "tests/exercises/wrong/", "tests/mutants/",
                   "docs/teaching/", ".ci/", ".github/")
@@ -19,9 +30,8 @@ NOT_IN_HANDOUT = ("tests/exercises/right/", "tests/exercises/wrong/", "tests/mut
 
 
 def course_files(root):
-    """The files of the course: those that git knows, or all files if this is no git repository."""
-    git = subprocess.run(["git", "-C", str(root), "ls-files", "-z", "--cached", "--others",
-                          "--exclude-standard"], capture_output=True, check=False)
+    """The files of the course: those that git tracks, or all files if this is no git repository."""
+    git = subprocess.run(["git", "-C", str(root), "ls-files", "-z"], capture_output=True, check=False)
     if git.returncode == 0 and git.stdout:
         names = git.stdout.decode().split("\0")
     else:
@@ -30,33 +40,88 @@ def course_files(root):
     return sorted(name for name in set(names) if name and (root / name).is_file())
 
 
-def make_handout(course, out, first, who=""):
+def make_handout(course, out, first, who="", build=None):
     """Writes the tree. `first` is the number of the first chapter whose answers are held back."""
     out = pathlib.Path(out)
     if out.exists() and any(out.iterdir()):
         raise Problem(f"{out} is not empty: a hand-out needs a folder of its own")
+    who = who or "the person who made it"
     held = {chapter: files for chapter, files in course.files.items() if chapter[:2] >= first}
     holes = {f"chapters/{chapter}/{path}": (chapter, path)
              for chapter, files in held.items() for path in files}
+    programs = programs_with(course.root, holes)
     secret = answer_lines(course, first)
-    for name in course_files(course.root):
-        if name.startswith(NOT_IN_HANDOUT):
-            continue
+    names = [name for name in course_files(course.root) if not name.startswith(NOT_IN_HANDOUT)]
+    for name in names:
         place = out / name
         place.parent.mkdir(parents=True, exist_ok=True)
         source = course.root / name
         if name in holes:
             place.write_text(course.skeleton(*holes[name]))
         elif name.endswith(".md"):
-            place.write_text(without_answers(source.read_text(), secret, holes))
+            text = without_answers(source.read_text(), secret, holes)
+            place.write_text(without_dead_links(text, name, names))
         elif name == ".gitignore":
             kept = [line for line in source.read_text().splitlines() if line != "work/"]
             place.write_text("\n".join(kept) + "\n")
         else:
             shutil.copyfile(source, place)
         shutil.copymode(source, place)
-    note = {"from": first, "who": who or "the person who made it"}
-    (out / ".handout").write_text(json.dumps(note) + "\n")
+    readme = out / "README.md"
+    if readme.exists():
+        readme.write_text(with_words_about(course, readme.read_text(), first, who, bool(build)))
+    (out / ABOUT).parent.mkdir(exist_ok=True)
+    (out / ABOUT).write_text(json.dumps({"from": first, "who": who}) + "\n")
+    numbers = [chapter[:2] for chapter in course.chapters if chapter[:2] >= first]
+    (out / ".handout/held.mk").write_text(
+        f"from := {first}\nheld := {' '.join(numbers)}\nheld_programs := {' '.join(programs)}\n")
+    with tarfile.open(out / PUBLISHED, "w:gz") as archive:
+        for name in names:
+            if name.startswith(("chapters/", "common/")):
+                archive.add(out / name, name)
+    if build:
+        add_finished(out, pathlib.Path(build), programs)
+
+
+# --- The finished programs ---------------------------------------------------------------------
+
+
+def programs_with(root, holes):
+    """The programs of the course, by their names in build/, whose sources include a file of `holes`."""
+    chapters = root / "chapters"
+    sources = {path.parent.name: path for path in chapters.glob("*/main.cpp")}
+    sources["01-threads"] = chapters / "01-blocking-read/threads.cpp"
+    sources["08-chat"] = chapters / "08-coroutine-loop/exercises/chat.cpp"
+    for kind in ("steps", "wrong"):
+        for path in chapters.glob(f"*/{kind}/*.cpp"):
+            sources[f"{kind}/{path.parts[-3][:2]}.{path.name.split('-')[0]}"] = path
+    return sorted(name for name, path in sources.items()
+                  if path.exists() and not holes.keys().isdisjoint(included(root, path)))
+
+
+def included(root, source):
+    """The names of all files of the course that are part of this one, itself among them."""
+    found, todo = set(), [source.resolve()]
+    while todo:
+        path = todo.pop()
+        name = str(path.relative_to(root.resolve()))
+        if name in found:
+            continue
+        found.add(name)
+        for include in re.findall(r'^\s*#\s*include\s*"([^"]+)"', path.read_text(), re.MULTILINE):
+            places = [place / include for place in (path.parent, root)]
+            todo += [place.resolve() for place in places if place.is_file()][:1]
+    return found
+
+
+def add_finished(out, build, programs):
+    """Copies the programs without symbols, for machines of this one's kind."""
+    folder = out / ".handout/finished" / platform.machine()
+    for name in programs:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(build / name, folder / name)
+        subprocess.run([os.environ.get("STRIP") or "strip", "--strip-all", str(folder / name)],
+                       check=True)
 
 
 def plain(line):
@@ -84,10 +149,10 @@ def answer_lines(course, first):
     return long_enough - outside
 
 
+# --- The pages ---------------------------------------------------------------------------------
+
 YOURS = "*This code is yours to write: see the exercises below.*"
-# A fold with nothing else in it.
-EMPTY_FOLD = re.compile(r"<details><summary>[^\n]*</summary>\n+"
-                        rf"({re.escape(YOURS)}\n)\n*(?:{re.escape(YOURS)}\n+)*</details>\n")
+FOLD = re.compile(r"<details><summary>(.*?)</summary>.*?</details>\n", re.DOTALL)
 
 
 def without_answers(text, secret, holes):
@@ -116,7 +181,57 @@ def without_answers(text, secret, holes):
             kept += block
         at = end + 1
     text = "\n".join("" if plain(line) in secret else line for line in kept)
-    return EMPTY_FOLD.sub(r"\1", text)
+    # What stands beside an answer in a fold explains it, so the fold goes with it.
+    text = FOLD.sub(lambda fold: f"{YOURS}\n" if YOURS in fold[0] else fold[0], text)
+    return re.sub(rf"{re.escape(YOURS)}(\n+{re.escape(YOURS)})+", YOURS, text)
+
+
+def without_dead_links(text, page, names):
+    """The page with words in place of links to files that are not in the hand-out."""
+    there = set(names) | {str(parent) for name in names for parent in pathlib.Path(name).parents}
+
+    def checked(link):
+        target = link[2].split("#")[0]
+        place = os.path.normpath(os.path.join(os.path.dirname(page), target))
+        known = "://" in target or not target or place in there
+        return link[0] if known else f"{link[1]} (not in this copy)"
+    return re.sub(r"(?<!!)\[([^\]]*)\]\(([^)\s]+)\)", checked, text)
+
+
+ABOUT_THIS_COPY = """## This copy of the course
+
+It was made for learners, by {who}. {complete} The answers stand nowhere in this copy: {count}
+exercises, from {begin} to {end}, are yours.
+
+```sh
+make start-{first}            # the files of chapter {first}, with holes, to work/: edit them there
+make check               # tests your next exercise, and says what to type next
+make run-{first} WORK=1       # yours against the crowd; also run, serve-, step- and test-
+make restore             # puts the published files of chapters/ and common/ back
+```
+
+{finished} `make test` tests what is complete, `make test-{first} WORK=1` a chapter that you have finished.
+`make solution-{begin}` has nothing to show here.
+
+"""
+FINISHED = """Each server can be seen before it is written: `make run`, `run-{first}`, `serve-{first}`, `step-` and `wrong-`
+run programs that came finished with this copy, and say so. On a machine of another kind than
+{machine} they say which chapter to start with."""
+NOT_FINISHED = """`make run` and `make run-{first}` say which chapter to start with until you add `WORK=1` to run
+what you have written."""
+
+
+def with_words_about(course, readme, first, who, finished):
+    """The README with a section on what this copy is."""
+    exercises = [e.number for e in course.exercises if e.chapter[:2] >= first]
+    before = [chapter[:2] for chapter in course.chapters if chapter[:2] < first]
+    complete = (f"Chapters {before[0]} to {before[-1]} are complete." if len(before) > 1 else
+                "Chapter 01 is complete." if before else "No chapter is complete.")
+    words = dict(first=first, who=who, complete=complete, count=len(exercises), begin=exercises[0],
+                 end=exercises[-1], machine=platform.machine())
+    words["finished"] = (FINISHED if finished else NOT_FINISHED).format(**words)
+    paragraphs = ABOUT_THIS_COPY.format(**words)
+    return re.sub(r"^## ", lambda _: paragraphs + "## ", readme, count=1, flags=re.MULTILINE)
 
 
 def answers_in(course, out, first):
@@ -138,7 +253,7 @@ def handout(course, options):
     course.chapter(first)
     if course.held_back_from != "99" and first >= course.held_back_from:
         raise Problem("this is a hand-out itself: it has no answers to hold back")
-    make_handout(course, options["OUT"], first, options.get("WHO", ""))
+    make_handout(course, options["OUT"], first, options.get("WHO", ""), options.get("BUILD"))
     found = answers_in(course, options["OUT"], first)
     for path, line in found:
         print(f"{path}: an answer: {line}")

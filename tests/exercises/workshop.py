@@ -68,6 +68,7 @@ class Workshop:
         self.shared = base / "shared" / variant
         self.tree = base / name / "tree"
         self.warnings = ""
+        self.files = self.compiled = 0  # how many there are, and how many are ready (ticker.py)
 
     # --- The tree ------------------------------------------------------------------------------
 
@@ -151,6 +152,7 @@ class Workshop:
             if known["command"] == command and all(
                     digest(path) == value for path, value in known["inputs"].items()):
                 self.warnings += known["warnings"]
+                self.compiled += 1
                 return made
         folder.mkdir(parents=True, exist_ok=True)
         mark = f"{os.getpid()}-{threading.get_ident()}"  # another run may compile the same file
@@ -169,6 +171,7 @@ class Workshop:
         note.write_text(json.dumps({"command": command, "warnings": said,
                                     "inputs": {path: digest(path) for path in listed}}))
         self.warnings += said
+        self.compiled += 1
         return made
 
     def link_program(self, objects, program):
@@ -230,6 +233,7 @@ class Workshop:
                 for file in exercise.test_files:
                     if file not in tests:
                         tests[file] = pool.submit(self.compile, file, self.folder / "obj", self.tree)
+            self.files = len(tests) + 1 + bool(server)
             built = {}
             for exercise in exercises:
                 try:
