@@ -12,18 +12,31 @@
 
 namespace support {
 
+/// The flags of the recv(2) or send(2) that is under way; -1: it is a read(2) or a write(2).
+inline int transfer_flags = -1;
+
+struct TransferFlags {
+    explicit TransferFlags(int flags) { transfer_flags = flags; }
+    ~TransferFlags() { transfer_flags = -1; }
+    TransferFlags(const TransferFlags&) = delete;
+    TransferFlags& operator=(const TransferFlags&) = delete;
+};
+
 /// The system calls of this process, as the code under test sees them. Each function returns what
-/// the call returns; for an error it sets errno and returns -1.
+/// the call returns; for an error it sets errno and returns -1. A recv(2) is a read, and a send(2)
+/// is a write: code may use either.
 struct SystemCalls {
     std::function<ssize_t(int, void*, std::size_t)> read = real_read;
     std::function<ssize_t(int, const void*, std::size_t)> write = real_write;
     std::function<int(int)> accept = real_accept;
 
     static ssize_t real_read(int fd, void* data, std::size_t size) {
-        return ::syscall(SYS_read, fd, data, size);
+        if (transfer_flags == -1) return ::syscall(SYS_read, fd, data, size);
+        return ::syscall(SYS_recvfrom, fd, data, size, transfer_flags, nullptr, nullptr);
     }
     static ssize_t real_write(int fd, const void* data, std::size_t size) {
-        return ::syscall(SYS_write, fd, data, size);
+        if (transfer_flags == -1) return ::syscall(SYS_write, fd, data, size);
+        return ::syscall(SYS_sendto, fd, data, size, transfer_flags, nullptr, 0);
     }
     static int real_accept(int fd) {
         return static_cast<int>(
@@ -59,6 +72,16 @@ __attribute__((weak)) ssize_t read(int fd, void* data, size_t size) {
 __attribute__((weak)) ssize_t write(int fd, const void* data, size_t size) {
     return support::interposed != nullptr ? support::interposed->write(fd, data, size)
                                           : support::SystemCalls::real_write(fd, data, size);
+}
+
+__attribute__((weak)) ssize_t recv(int fd, void* data, size_t size, int flags) {
+    const support::TransferFlags of_this_call(flags);
+    return read(fd, data, size);
+}
+
+__attribute__((weak)) ssize_t send(int fd, const void* data, size_t size, int flags) {
+    const support::TransferFlags of_this_call(flags);
+    return write(fd, data, size);
 }
 
 __attribute__((weak)) int accept4(int fd, sockaddr* address, socklen_t* size, int flags) {
