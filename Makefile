@@ -197,7 +197,7 @@ test: $(programs) $(filter-out $(held:%=$(B)/tests/%-%),$(test_programs)) $(faul
 	@python3 tests/run.py --build $(B) $(from:%=--yours-from %)
 
 test-%: FORCE need-python
-	@$(if $(filter $*,$(held)),echo 'make: $* is yours to write here; its tests: make check-$*, then make test-$* WORK=1'; exit 0;) \
+	@$(if $(filter $*,$(held)),echo 'make: $* is yours to write here; tests of yours: make check-$* and make test-$* WORK=1'; exit 0;) \
 	  $(MAKE) -s $(call programs_of,$*) $(B)/tests/$(call chapter_of,$*) \
 	  $(B)/tests/service $(fault_library) && python3 tests/run.py --build $(B) $*
 

@@ -159,8 +159,10 @@ def tour(build: Path, limit: float, style: picture.Style, yours_from: str) -> in
     if results:
         say(picture.closing(style, results))
     if yours_from:
-        say(f"\nThe servers from {yours_from} on are yours to write. Those that have figures here came finished\n"
-            "with this copy. Yours: make run WORK=1")
+        say(
+            f"\nThe servers from {yours_from} on are yours to write. Where there are figures, they are of\n"
+            "a program that came finished with this copy. Yours: make run WORK=1"
+        )
     if (build / CLOCK).exists():
         say(f"\n{CLOCK} is not a server and never waits: its clock jumps.\n")
         show_clock(build)

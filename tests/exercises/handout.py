@@ -19,6 +19,7 @@ import re
 import shutil
 import subprocess
 import tarfile
+import textwrap
 
 from course import ABOUT, PUBLISHED, Problem
 
@@ -230,7 +231,11 @@ def with_words_about(course, readme, first, who, finished):
     words = dict(first=first, who=who, complete=complete, count=len(exercises), begin=exercises[0],
                  end=exercises[-1], machine=platform.machine())
     words["finished"] = (FINISHED if finished else NOT_FINISHED).format(**words)
-    paragraphs = ABOUT_THIS_COPY.format(**words)
+    code = re.compile(r"(```.*?```)", re.DOTALL)
+    parts = code.split(ABOUT_THIS_COPY.format(**words))
+    fill = lambda text: "\n\n".join(textwrap.fill(paragraph, 100, break_on_hyphens=False)
+                                   for paragraph in text.strip().split("\n\n"))
+    paragraphs = "\n\n".join(part if code.match(part) else fill(part) for part in parts) + "\n\n"
     return re.sub(r"^## ", lambda _: paragraphs + "## ", readme, count=1, flags=re.MULTILINE)
 
 
