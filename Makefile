@@ -383,9 +383,9 @@ $(foreach step,$(steps),$(eval $(call step_rule,$(step))))
 
 define wrong_rule
 $(call built_here,$(B)/wrong/$(call step_number,$(1))): $(1) Makefile
-	@mkdir -p $$(@D) $(B)/obj
+	@mkdir -p $$(@D) $(B)/obj/wrong
 	$(Q)$(CXX) $(CPPFLAGS) $(CXXFLAGS) -fsanitize=address$(comma)undefined -fno-sanitize-recover=all \
-	  -MMD -MP -MF $(B)/obj/wrong-$$(@F).d $$< -o $$@
+	  -MMD -MP -MF $(B)/obj/wrong/$$(@F).d $$< -o $$@
 endef
 $(foreach wrong,$(wrongs),$(eval $(call wrong_rule,$(wrong))))
 
