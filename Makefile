@@ -359,7 +359,13 @@ $(B)/obj/%.o: %.cpp Makefile
 	$(call show,compiling $<)
 	$(Q)$(CXX) $(CPPFLAGS) $(CXXFLAGS) -MMD -MP -c $< -o $@
 
-$(patsubst %.cpp,$(B)/obj/%.o,$(wildcard tests/*/*_test.cpp) tests/support/main.cpp): | need-doctest
+# Test programs are compiled without optimisation, which takes half the time; the servers that they
+# start are not. With a sanitizer both are optimised, so what an optimiser makes of a header is tested.
+test_objects := $(patsubst %.cpp,$(B)/obj/%.o,$(wildcard tests/*/*_test.cpp) tests/support/main.cpp)
+$(test_objects): | need-doctest
+ifeq ($(SANITIZE),)
+$(test_objects): CXXFLAGS += -O0
+endif
 
 define link
 @mkdir -p $(@D)

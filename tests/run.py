@@ -21,7 +21,7 @@ import time
 import unittest
 
 TESTS = pathlib.Path(__file__).resolve().parent
-PARALLEL = 2
+PARALLEL = 2 * (os.cpu_count() or 1)  # most suites wait most of the time
 TODO_STATUS = 97  # common/exercise.hpp
 TIME_LIMIT = 300  # seconds for one suite; multiplied by PATIENCE, like every wait of a test
 

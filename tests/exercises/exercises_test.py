@@ -437,22 +437,34 @@ class WrongSolutions(InTemporaryFolder):
         course = courses.Course(sandbox(self.folder))
         for number, old, new in [("01.2", "for (int every_one :\n     some) { if (every_one\n<= 0)", "if (a)"),
                                  ("01.1", "return twice( n ) + n;  // or so", "return 7;  // no")]:
-            wrong = verify.Wrong(f"{number}-x", number, ["x"], [(old.split("\n"), [new])])
+            wrong = verify.Variant("x", number, ["x"], [], [("---", old.split("\n"), [new])])
             text = verify.apply(wrong, course, course.exercise(number))["small.hpp"]
             self.assertIn(new, text)
             self.assertNotIn("twice(n)" if number == "01.1" else "every_one :", text)
         for old in ("return false;  // not", "return n;", "twice(int n)"):
-            wrong = verify.Wrong("01.1-x", "01.1", ["x"], [([old], [])])
+            wrong = verify.Variant("x", "01.1", ["x"], [], [("---", [old], [""])])
             with self.assertRaisesRegex(courses.Problem, "0 times, not once"):
                 verify.apply(wrong, course, course.exercise("01.1"))
 
+    def test_whole_hole(self):
+        """another design may replace a whole hole, and add an #include"""
+        course = courses.Course(sandbox(self.folder))
+        right = verify.Variant("x", "01.1", [], [("small.hpp", "<deque>")],
+                               [("hole: small.hpp: thrice", [], ["return 3 * n;"])])
+        text = verify.apply(right, course, course.exercise("01.1"))["small.hpp"]
+        self.assertIn("#include <deque>\n#include", text)
+        self.assertIn("    return 3 * n;\n}", text)
+        right.edits = [("hole: small.hpp: bool all_positive(", [], ["return true;"])]
+        with self.assertRaisesRegex(courses.Problem, "has no such hole"):
+            verify.apply(right, course, course.exercise("01.1"))
+
     def test_kept(self):
-        """each kept wrong solution still fits the reference, and names a misconception"""
+        """each kept solution, wrong or right, still fits the reference"""
         course = courses.Course(ROOT)
-        for path in sorted((HERE / "wrong").glob("*.txt")):
+        for path in sorted([*HERE.glob("wrong/*.txt"), *HERE.glob("right/*.txt")]):
             with self.subTest(path.name):
-                wrong = verify.read_wrong(path)
-                self.assertTrue(verify.apply(wrong, course, course.exercise(wrong.number)))
+                kept = verify.read_variant(path)
+                self.assertTrue(verify.apply(kept, course, course.exercise(kept.number)))
 
 
 if __name__ == "__main__":
