@@ -11,11 +11,13 @@ import re
 import subprocess
 import sys
 
+import judge
 from course import TODO_WORDS, Problem, without_comments
 from ticker import Ticker
 from workshop import JOBS, BuildFailed, Workshop
 
 PROGRAMS = {"01-threads": "threads.cpp", "08-chat": "exercises/chat.cpp"}
+UNWRITTEN = re.compile(r"not finished yet: make (check-\S+)")
 STUB = re.compile(r'exercise_todo\(\s*"(\d\d\.\d+) ')
 
 
@@ -56,7 +58,7 @@ class Running:
                         for name, parts in objects.items()}
             except BuildFailed as failure:
                 pool.shutdown(cancel_futures=True)
-                say(str(failure))
+                say(judge.folded(str(failure), ""))
                 number = workshop.chapter[:2]
                 raise Problem(f"work/{workshop.chapter} does not compile: make check-{number}") from None
 
@@ -76,58 +78,65 @@ class Running:
     # --- The crowd ------------------------------------------------------------------------------
 
     def run(self, where):
-        """One chapter: the learner's servers beside the reference, and drawn. The tour: every
-        chapter that is started."""
+        """One chapter: the learner's servers beside the course's, and drawn. The tour: every chapter
+        that is started."""
         import crowd
         import picture
-        chapters = [self.course.chapter(where)] if where else [
-            chapter for chapter in self.course.chapters if self.learner.started(chapter)]
-        if not chapters:
-            raise Problem(f"nothing is started yet: make start-{self.learner.next_chapter()[:2]}")
         if where and crowd.CLOCK.startswith(where):
             return self.clock(where)
+        chapters = self.chapters(where)
+        names = [name for chapter in chapters for name in crowd.SERVERS if name[:2] == chapter[:2]]
+        programs = {name: self.built(name) for name in names}
         crowd.raise_descriptor_limit()
         style = picture.Style.of(sys.stdout)
         say(picture.table_header(style, crowd.crowd()))
         results = []
-        for chapter in chapters:
-            for name in [name for name in crowd.SERVERS if name[:2] == chapter[:2]]:
-                results.append(self.row(crowd, picture, style, chapter, name, "yours"))
-                reference = self.reference / name
-                if reference.exists():
-                    self.row(crowd, picture, style, chapter, name, "the course's", reference)
-        results = [result for result in results if result]
-        if where:
-            for result in results:
+        for name in names:
+            say(picture.row_begin(name, "yours"), end="")
+            results.append(self.measure(crowd, programs[name]))
+            say(picture.row_end(style, results[-1]))
+            if (self.reference / name).exists():
+                say(picture.row_begin(name, "the course's"), end="")
+                say(picture.row_end(style, self.measure(crowd, self.reference / name)))
+        for result in results if where else []:
+            if result.clients and not UNWRITTEN.search(result.failure or ""):
                 say(picture.timeline(style, result, "yours"))
         say(f"\nNext: make {self.next(where, results)}")
         return crowd.exit_status(results)
 
-    def row(self, crowd, picture, style, chapter, name, label, program=None):
-        """Prints a row of the table. Returns the result, or None if there is no such program."""
-        trouble = None
-        if not program:
-            try:
-                workshop = self.workshop(chapter)
-                program = self.program(workshop, name, self.sources(chapter)[name])
-            except Problem as problem:
-                trouble = str(problem)
-        say(picture.row_begin(name, label), end="")
-        if trouble:
-            say(trouble)
-            return None
+    def chapters(self, where):
+        """The chapter that is named, or all that are started."""
+        chapters = [self.course.chapter(where)] if where else list(
+            filter(self.learner.started, self.course.chapters))
+        if not chapters:
+            raise Problem(f"nothing is started yet: make start-{self.learner.next_chapter()[:2]}")
+        for chapter in chapters:
+            self.learner.need_start(chapter)
+        return chapters
+
+    def built(self, name):
+        """The learner's server, or, in the tour, a Problem that says why there is none."""
+        chapter = self.course.chapter(name[:2])
+        try:
+            return self.program(self.workshop(chapter), name, self.sources(chapter)[name])
+        except Problem as problem:
+            return problem
+
+    def measure(self, crowd, program):
+        if isinstance(program, Problem):
+            return crowd.Result("", 0.0, failure=str(program))
         result = crowd.measure(program.resolve(), 6.0)
-        unwritten = re.search(rf"(\d\d\.\d+) {TODO_WORDS}", result.failure or "")
-        if unwritten:
-            result.failure = f"not finished yet: make check-{unwritten[1]}"
-        say(picture.row_end(style, result))
+        hole = re.search(rf"(\d\d\.\d+) {TODO_WORDS}", result.failure or "")
+        if hole:
+            result.failure = f"not finished yet: make check-{hole[1]}"
         return result
 
     def next(self, where, results):
         """The command to type after a run."""
-        unwritten = [re.search(r"check-\S+", result.failure) for result in results if result.failure]
-        if any(unwritten):
-            return next(match[0] for match in unwritten if match)
+        for result in results:
+            unwritten = UNWRITTEN.search(result.failure or "")
+            if unwritten:
+                return unwritten[1]
         if any(result.failure for result in results):
             return f"check-{where}" if where else "check"
         return "run WORK=1   (all that you have written)" if where else "progress"
@@ -171,11 +180,7 @@ class Running:
     # --- All tests of a chapter -----------------------------------------------------------------
 
     def test(self, where):
-        chapters = [self.course.chapter(where)] if where else [
-            chapter for chapter in self.course.chapters if self.learner.started(chapter)]
-        if not chapters:
-            raise Problem(f"nothing is started yet: make start-{self.learner.next_chapter()[:2]}")
-        return max(self.test_chapter(chapter) for chapter in chapters)
+        return max(map(self.test_chapter, self.chapters(where)))
 
     def test_chapter(self, chapter):
         """The chapter's own tests and the service tests, all of them against the learner's work."""
