@@ -47,9 +47,23 @@ inline Task<Socket> accept(EventLoop& loop, common::Listener& listener) {
     }
 }
 
+/// Returns true if the connection's two ends are the same one. If no program
+/// listens on a port and the kernel happens to choose that port for our own
+/// end, the connection request meets itself, which TCP takes for two programs
+/// that connect to each other at the same time (RFC 9293, 3.5).
+inline bool is_connected_to_itself(int fd) {
+    sockaddr_in ours{};
+    sockaddr_in theirs{};
+    socklen_t size = sizeof ours;
+    ::getsockname(fd, reinterpret_cast<sockaddr*>(&ours), &size);
+    ::getpeername(fd, reinterpret_cast<sockaddr*>(&theirs), &size);
+    return ours.sin_port == theirs.sin_port &&
+           ours.sin_addr.s_addr == theirs.sin_addr.s_addr;
+}
+
 /// `co_await connect(loop, port)` returns a connection to 127.0.0.1:`port`.
-/// Throws std::system_error (ECONNREFUSED...). It has no timeout of its own:
-/// see with_timeout().
+/// Throws std::system_error (ECONNREFUSED: no program listens there...). It has
+/// no timeout of its own: see with_timeout().
 inline Task<Socket> connect(EventLoop& loop, std::uint16_t port) {
     const std::string what =
         "cannot connect to 127.0.0.1:" + std::to_string(port);
@@ -76,6 +90,8 @@ inline Task<Socket> connect(EventLoop& loop, std::uint16_t port) {
         if (error != 0)
             throw std::system_error(error, std::generic_category(), what);
     }
+    if (is_connected_to_itself(descriptor.fd()))
+        throw std::system_error(ECONNREFUSED, std::generic_category(), what);
     co_return Socket(loop, std::move(descriptor));
 }
 

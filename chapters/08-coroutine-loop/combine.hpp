@@ -171,6 +171,10 @@ Result winner(Outcomes& outcomes) {
 
 }  // namespace detail
 
+// Groups may be nested. Each level takes some of the stack, about 250 bytes,
+// when it starts and when it is destroyed: 10,000 levels fit into a stack of
+// 8 MiB several times over, 100,000 do not.
+
 /// `co_await when_all(a, b)` runs the tasks at the same time and returns the
 /// tuple of their results. The first exception destroys the other tasks,
 /// wherever they are suspended, and then propagates.
@@ -213,8 +217,10 @@ inline Task<> pass(EventLoop& loop, Duration delay) {
 }
 
 /// `co_await with_timeout(loop, task, limit)` returns the task's result if it
-/// ends within `limit`. Otherwise it destroys the task, wherever it is
-/// suspended, and throws TimedOut.
+/// ends within `limit`, or exactly then. Otherwise it destroys the task,
+/// wherever it is suspended, and throws TimedOut. The task starts first, and
+/// `limit` begins when it suspends for the first time: what a task computes
+/// before that cannot be interrupted, and does not count.
 template <typename T>
 Task<T> with_timeout(EventLoop& loop, Task<T> task, Duration limit) {
     auto result = co_await when_any(std::move(task), pass(loop, limit));

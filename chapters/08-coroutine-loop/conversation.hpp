@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
-#include <span>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -35,7 +35,7 @@ public:
                 reply_due_ = loop_.now() + options_.reply_delay;
                 co_await loop_.async_sleep(options_.reply_delay);
             }
-            co_await client_.write_all(std::span(buffer).first(count));
+            co_await client_.write_all(std::string_view(buffer.data(), count));
         }
     }
 

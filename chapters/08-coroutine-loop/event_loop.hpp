@@ -87,7 +87,9 @@ public:
 
     /// `co_await loop.async_sleep(delay)` resumes when `delay` has passed,
     /// never earlier. With zero or less it lets all other ready tasks run
-    /// first.
+    /// first. A sleep that would end beyond the last time that the clock can
+    /// show (Duration::max()) never ends, on any clock: all it can be is
+    /// destroyed.
     class Sleep;
     Sleep async_sleep(Duration delay);
 
@@ -177,10 +179,12 @@ private:
     [[nodiscard]] TimePoint next_deadline() const {
         if (!ready_tasks_.empty() || !deferred_.empty())
             return callbacks::no_wait;
-        if (!sleeping_tasks_.empty()) return sleeping_tasks_.next_deadline();
-        if (waiting_ == 0)
+        const TimePoint next = sleeping_tasks_.empty()
+                                   ? callbacks::no_deadline
+                                   : sleeping_tasks_.next_deadline();
+        if (next == callbacks::no_deadline && waiting_ == 0)
             throw Deadlock("deadlock: nothing can wake " + tasks_.names());
-        return callbacks::no_deadline;
+        return next;
     }
 
     /// Resumes the tasks that are ready now. Tasks that become ready meanwhile
@@ -240,8 +244,9 @@ public:
     void await_suspend(std::coroutine_handle<> awaiting) {
         coroutine = awaiting;
         const TimePoint now = loop_.now();
-        const TimePoint due =
-            delay_ < TimePoint::max() - now ? now + delay_ : TimePoint::max();
+        const TimePoint due = delay_ < callbacks::no_deadline - now
+                                  ? now + delay_
+                                  : callbacks::no_deadline;
         loop_.sleeping_tasks_.push(*this, due);
     }
 

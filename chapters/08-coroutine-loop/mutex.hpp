@@ -3,64 +3,74 @@
 #pragma once
 
 #include <coroutine>
+#include <memory>
+#include <utility>
 
 #include "chapters/07-simulated-clock/wait_list.hpp"
 #include "chapters/08-coroutine-loop/event_loop.hpp"
 
 namespace coroutines {
 
-/// At most one coroutine holds it at a time, first come, first served. After
+/// At most one coroutine holds it at a time, first come, first served:
 ///
-///     Mutex::Lock lock(mutex);
-///     co_await lock;
+///     const Mutex::Lock lock = co_await mutex.acquire();
 ///
-/// the coroutine holds the mutex until the end of the scope. The Mutex must
-/// outlive its locks.
+/// The coroutine holds the mutex until the lock is destroyed: by the end of the
+/// scope, by an exception, or with the frame. A coroutine that is destroyed
+/// while it waits leaves the queue. The Mutex must outlive both.
 class Mutex {
+    struct PassOn {
+        void operator()(Mutex* mutex) const noexcept { mutex->pass_on(); }
+    };
+
 public:
+    /// Holds the mutex. It is unlocked by its destructor or by reset().
+    using Lock = std::unique_ptr<Mutex, PassOn>;
+
     /// `loop` is not owned.
     explicit Mutex(EventLoop& loop) : loop_(loop) {}
 
-    /// A local variable of the coroutine that wants the mutex. It is first the
-    /// coroutine's entry in the queue, and after the `co_await` the ownership
-    /// of the mutex, until it is destroyed: by the end of the scope, by an
-    /// exception, or with the frame. It may be awaited once.
-    class Lock : simulated::Waiter {
+    /// The awaiter of acquire(): the coroutine's entry in the queue.
+    class [[nodiscard]] Acquire : simulated::Waiter {
     public:
-        explicit Lock(Mutex& mutex) : mutex_(mutex) {}
-        Lock(const Lock&) = delete;
-        Lock& operator=(const Lock&) = delete;
-        ~Lock() {
-            if (mutex_.owner_ == this) mutex_.pass_on();
-        }
+        explicit Acquire(Mutex& mutex) : mutex_(mutex) {}
+        Acquire(const Acquire&) = delete;
+        Acquire& operator=(const Acquire&) = delete;
 
-        [[nodiscard]] bool await_ready() const noexcept {
-            return mutex_.owner_ == nullptr;
+        [[nodiscard]] bool await_ready() noexcept {
+            if (mutex_.locked_) return false;
+            mutex_.locked_ = true;
+            lock_.reset(&mutex_);
+            return true;
         }
-        void await_suspend(std::coroutine_handle<> handle) {
+        void await_suspend(std::coroutine_handle<> handle) noexcept {
             coroutine = handle;
             mutex_.waiting_.push_back(*this);
         }
-        void await_resume() noexcept { mutex_.owner_ = this; }
+        [[nodiscard]] Lock await_resume() noexcept { return std::move(lock_); }
 
     private:
         friend class Mutex;
         Mutex& mutex_;
+        // Empty until it is this coroutine's turn
+        Lock lock_;
     };
 
+    Acquire acquire() { return Acquire(*this); }
+
 private:
-    /// Hands the mutex to the next waiter. It stays locked meanwhile, so that
-    /// no other coroutine can get in between.
-    void pass_on() {
-        owner_ = nullptr;
-        if (waiting_.empty()) return;
-        auto& next = static_cast<Lock&>(waiting_.pop_front());
-        owner_ = &next;
+    /// Gives the mutex to the next waiter, which resumes later. It stays locked
+    /// meanwhile, so that no other coroutine can get in between.
+    void pass_on() noexcept {
+        locked_ = !waiting_.empty();
+        if (!locked_) return;
+        auto& next = static_cast<Acquire&>(waiting_.pop_front());
+        next.lock_.reset(this);
         loop_.schedule(next);
     }
 
     EventLoop& loop_;
-    Lock* owner_ = nullptr;
+    bool locked_ = false;
     simulated::WaitList waiting_;
 };
 

@@ -21,14 +21,18 @@ public:
     /// function.
     [[nodiscard]] bool await_ready() const noexcept { return false; }
 
+    /// Storing the value is a step of its own: if that throws, the second step
+    /// gets the exception, like any other error.
     void await_suspend(std::coroutine_handle<> rest) {
-        promise_.then(
-            [this, rest](const auto&... value) {
-                value_.emplace(value...), rest.resume();
-            },
-            [this, rest](const std::exception_ptr& error) {
-                error_ = error, rest.resume();
-            });
+        std::move(promise_)
+            .then([this](auto&&... value) {
+                value_.emplace(std::forward<decltype(value)>(value)...);
+            })
+            .then([rest] { rest.resume(); },
+                  [this, rest](const std::exception_ptr& error) {
+                      error_ = error;
+                      rest.resume();
+                  });
     }
 
     T await_resume() {
@@ -46,9 +50,11 @@ private:
 
 namespace promises {
 
-/// Found by argument-dependent lookup. The coroutine must not be destroyed
-/// while it waits: the handler would resume a frame that is gone, and a Promise
-/// has no way to remove a handler.
+/// Found by argument-dependent lookup. A value that cannot be copied is moved
+/// out of the promise, so only one coroutine can get it.
+///
+/// The coroutine must not be destroyed while it waits: the handler would resume
+/// a frame that is gone, and a Promise has no way to remove a handler.
 template <typename T>
 coroutines::PromiseAwaiter<T> operator co_await(Promise<T> promise) {
     return coroutines::PromiseAwaiter<T>(std::move(promise));

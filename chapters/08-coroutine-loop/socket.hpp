@@ -12,6 +12,7 @@
 #include <optional>
 #include <span>
 #include <stdexcept>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -31,6 +32,9 @@ namespace coroutines {
 ///
 /// At most one coroutine reads and at most one writes at a time. If the Socket
 /// is destroyed while a coroutine waits for it, that coroutine gets ECANCELED.
+///
+/// A write to a connection that the peer has closed raises SIGPIPE. The program
+/// must ignore it, as run_program() does; then the write fails with EPIPE.
 class Socket {
 public:
     /// Takes over `descriptor`. Throws std::system_error (ENOSPC, ENOMEM: the
@@ -54,7 +58,7 @@ public:
     /// destroyed or throws, an unknown part of `data` has been sent, so the
     /// connection must be closed.
     class Write;
-    Write write_all(std::span<const char> data);
+    Write write_all(std::string_view data);
 
     /// Returns when a byte last moved, in either direction, or when this was
     /// first called: before the first call the Socket keeps no times, since
@@ -125,6 +129,8 @@ public:
         // END 08.1
     }
 
+    /// From now on this operation is in the socket's slot for its direction,
+    /// and either an event or the loop attempts it again.
     void await_suspend(std::coroutine_handle<> awaiting) noexcept {
         coroutine = awaiting;
         state_->*direction_ = this;
@@ -168,9 +174,10 @@ protected:
     /// Returns true if a system call is worth trying.
     [[nodiscard]] virtual bool is_ready() const noexcept = 0;
 
-    /// Makes the system call without blocking. Returns false if it would have
-    /// blocked, true if it is complete: successful, or failed with an error
-    /// for finish().
+    /// Makes the system call without blocking: read(2) or recv(2), write(2) or
+    /// send(2). Returns false if it would have blocked, true if it is complete:
+    /// successful, or failed with an error for finish(). Called again after
+    /// false, it continues where it stopped.
     virtual bool transfer() noexcept = 0;
 
     /// Begins every await_resume(): throws the error, if there was one.
@@ -223,6 +230,7 @@ private:
         return state().readable;
     }
 
+    /// Reads once, and keeps `readable` and `must_drain` up to date.
     bool transfer() noexcept override {
         ssize_t count = -1;
         do {
@@ -255,7 +263,7 @@ private:
 
 class [[nodiscard]] Socket::Write : public Transfer {
 public:
-    Write(State& state, std::span<const char> data)
+    Write(State& state, std::string_view data)
         : Transfer(state, &State::writer), rest_(data) {}
 
     void await_resume() { finish("cannot write"); }
@@ -265,6 +273,9 @@ private:
         return state().writable;
     }
 
+    /// Writes until `rest_` is empty or there is no room, and keeps `writable`
+    /// up to date. A short write may be taken for "no room", as a short read
+    /// may for "empty" (epoll(7)): an event follows in either case.
     bool transfer() noexcept override {
         while (!rest_.empty()) {
             const ssize_t count =
@@ -278,16 +289,19 @@ private:
                 fail(errno);
                 return true;
             }
-            rest_ = rest_.subspan(static_cast<std::size_t>(count));
+            rest_.remove_prefix(static_cast<std::size_t>(count));
             record_activity();
         }
         return true;
     }
 
-    std::span<const char> rest_;
+    std::string_view rest_;
 };
 
 inline Socket::State::~State() {
+    // Closing the descriptor would not do: epoll watches the connection as long
+    // as any duplicate of the descriptor is open, in a child process too.
+    loop.epoll().remove(descriptor.fd());
     if (reader != nullptr) reader->on_closed();
     if (writer != nullptr) writer->on_closed();
 }
@@ -310,7 +324,7 @@ inline Socket::Read Socket::read(std::span<char> buffer) {
     return {*state_, buffer};
 }
 
-inline Socket::Write Socket::write_all(std::span<const char> data) {
+inline Socket::Write Socket::write_all(std::string_view data) {
     return {*state_, data};
 }
 

@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <chrono>
+#include <coroutine>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -73,10 +74,55 @@ struct Race {
     }
 };
 
+/// Stands in for the coroutine that awaits a group. It only notes that it was resumed.
+struct Probe {
+    struct promise_type {
+        Probe get_return_object() {
+            return Probe(std::coroutine_handle<promise_type>::from_promise(*this));
+        }
+        [[nodiscard]] std::suspend_always initial_suspend() const noexcept { return {}; }
+        [[nodiscard]] std::suspend_always final_suspend() const noexcept { return {}; }
+        void return_void() const noexcept {}
+        void unhandled_exception() const noexcept {}
+    };
+    explicit Probe(std::coroutine_handle<promise_type> handle) : frame(handle) {}
+    Probe(const Probe&) = delete;
+    Probe& operator=(const Probe&) = delete;
+    ~Probe() { frame.destroy(); }
+    std::coroutine_handle<promise_type> frame;
+};
+
+Probe probe(bool& resumed) {
+    resumed = true;
+    co_return;
+}
+
 const std::string still_waits = "an hour has passed, and the awaiting coroutine was not resumed";
 const std::string rules = " (docs/08-coroutine-loop.md, \"Ownership and cancellation\")";
 
 }  // namespace
+
+TEST_CASE("08.2 a group resumes nothing while it starts its tasks") {
+    Race race;
+    INFO("a group of two tasks, one of which is enough; the first one ends inside its start()");
+    std::tuple<coroutines::detail::Outcome<int>, coroutines::detail::Outcome<int>> outcomes;
+    Task<int> first = race.at_once("first", 1);
+    Task<int> second = race.after(1h, 2);
+    auto members =
+        coroutines::detail::members(outcomes, std::index_sequence<0, 1>(), first, second);
+    coroutines::detail::Group group(members, 1);
+    bool resumed = false;
+    const Probe awaiting = probe(resumed);
+    const bool suspends = group.await_suspend(awaiting.frame);
+    CHECK_MESSAGE(!resumed,
+                  "await_suspend() was still starting the tasks, and on_member_done() returned the "
+                  "awaiting coroutine, which was resumed. That coroutine may end, and with it the "
+                  "group, which await_suspend() still uses: a crash",
+                  rules);
+    CHECK_MESSAGE(!suspends,
+                  "the wait is over, so nothing will resume the awaiting coroutine: "
+                  "await_suspend() should return false");
+}
 
 TEST_CASE("08.2 when_all returns all results when the last one is there") {
     Race race;
@@ -304,6 +350,30 @@ TEST_CASE("08.2 a task that ends exactly at the limit is in time") {
                       "both are due at the same time, and who stands first in the "
                       "race starts first and wakes first: the task should");
     }(race));
+    CHECK_MESSAGE(ended, still_waits);
+}
+
+TEST_CASE("08.2 the limit begins when the task first suspends") {
+    Race race;
+    INFO("with_timeout of 10 ms around a task that computes for an hour, and then sleeps for 9 ms");
+    const bool ended = ends(
+        race.world.loop,
+        [](Race& r) -> Task<> {
+            const auto compute_then_sleep = [](World& w, Duration time) -> Task<int> {
+                w.clock.advance(1h);
+                co_await w.loop.async_sleep(time);
+                co_return 7;
+            };
+            CHECK(co_await with_timeout(r.world.loop, compute_then_sleep(r.world, 9ms), 10ms) == 7);
+            bool timed_out = false;
+            try {
+                co_await with_timeout(r.world.loop, compute_then_sleep(r.world, 11ms), 10ms);
+            } catch (const TimedOut&) {
+                timed_out = true;
+            }
+            CHECK_MESSAGE(timed_out, "it slept for 11 ms, and the limit was 10");
+        }(race),
+        10h);
     CHECK_MESSAGE(ended, still_waits);
 }
 

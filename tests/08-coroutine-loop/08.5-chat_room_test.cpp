@@ -58,6 +58,21 @@ Log lines_of(const std::string& text) {
     return lines;
 }
 
+/// A line as it is shown in a message: with bytes that are not seen on a terminal as numbers.
+std::string visible(const std::string& line) {
+    std::string all;
+    for (const char byte : line) {
+        const auto code = static_cast<unsigned char>(byte);
+        constexpr const char* digits = "0123456789abcdef";
+        if (code >= 0x20 && code < 0x7f) {
+            all += byte;
+        } else {
+            all += {'\\', 'x', digits[code / 16], digits[code % 16]};
+        }
+    }
+    return all;
+}
+
 /// Text as it is shown in a message: each line on a line, and not too many of them.
 std::string shown(const std::string& text) {
     const Log lines = lines_of(text);
@@ -67,7 +82,7 @@ std::string shown(const std::string& text) {
             all += "\n    ... (" + std::to_string(lines.size() - 8) + " more lines)";
             i = lines.size() - 4;
         }
-        all += "\n    " + (lines[i].size() < 60 ? lines[i] : lines[i].substr(0, 57) + "...");
+        all += "\n    " + visible(lines[i].size() < 60 ? lines[i] : lines[i].substr(0, 57) + "...");
     }
     return all.empty() ? "\n    (nothing)" : all;
 }
@@ -281,6 +296,11 @@ TEST_CASE("08.5 a line that is too long comes in pieces, before its end has come
                  "three times 513 bytes came, no LF, then the end: three pieces. A reader that "
                  "waits for an LF that never comes keeps all that comes before it");
     expect_lines({piece + "y\n"}, {piece, "y"}, "513 bytes and LF are two lines");
+    expect_lines({piece + "\r\nz\n"}, {piece, "z"},
+                 "512 bytes and CR LF are one line: the two bytes of the end do not count");
+    expect_lines({piece + "\r", "\nz\n"}, {piece, "z"}, "the same, and LF in the next read");
+    expect_lines({piece + "y\r\n"}, {piece, "y"}, "513 bytes and CR LF are two lines");
+    expect_lines({piece + "\rz\n"}, {piece, "?z"}, "512 bytes, and a CR that is no line's end");
 }
 
 TEST_CASE("08.5 every member hears every line, and each join and leave") {

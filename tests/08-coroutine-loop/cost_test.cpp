@@ -56,7 +56,7 @@ Task<> ask(Socket socket, Cost& cost) {
     std::array<char, 100> buffer;
     for (int i = 0; i < 10 + requests; ++i) {
         if (i == 10) cost = {::allocations, epoll_changes};  // steady state
-        co_await socket.write_all(std::string_view("hello"));
+        co_await socket.write_all("hello");
         co_await socket.read(buffer);
     }
     cost = {::allocations - cost.allocations, epoll_changes - cost.epoll_changes};
@@ -135,6 +135,34 @@ TEST_CASE("a hundred thousand races that have to wait") {
         }
     }(world.loop, sum));
     CHECK(sum == many / 10);
+    CHECK(world.is_quiet());
+}
+
+TEST_CASE("ten thousand timeouts, each inside another one") {
+    // The levels take some of the stack: see combine.hpp.
+    constexpr int levels = many / 100;
+    struct Nested {
+        static Task<int> level(EventLoop& loop, int depth) {
+            if (depth == 0) co_return co_await one_after_a_sleep(loop);
+            co_return co_await coroutines::with_timeout(loop, level(loop, depth - 1), 1h);
+        }
+        static Task<> finish(EventLoop& loop, int& result) {
+            result = co_await level(loop, levels);
+        }
+        static Task<> begin(EventLoop& loop) {
+            co_await coroutines::with_timeout(loop, sleep_inside(loop, levels), 1ms);
+        }
+        static Task<> sleep_inside(EventLoop& loop, int depth) {
+            if (depth == 0) co_return co_await loop.async_sleep(1h);
+            co_await coroutines::with_timeout(loop, sleep_inside(loop, depth - 1), 1h);
+        }
+    };
+    World world;
+    int result = 0;
+    testing::finish(world.loop, Nested::finish(world.loop, result));
+    CHECK_MESSAGE(result == 1, "the innermost task's result should come out");
+    // Destroyed in the middle of it all
+    CHECK_THROWS_AS(testing::finish(world.loop, Nested::begin(world.loop)), coroutines::TimedOut);
     CHECK(world.is_quiet());
 }
 

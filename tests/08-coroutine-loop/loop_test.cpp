@@ -13,11 +13,13 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
 #include "tests/05-callback-loop/pair.hpp"
 #include "tests/08-coroutine-loop/world.hpp"
+#include "tests/support/test.hpp"
 
 using coroutines::Deadlock;
 using coroutines::Duration;
@@ -112,6 +114,37 @@ TEST_SUITE("sleeping") {
         }(world.loop, never));
         world.loop.run();
         CHECK(world.log == Log{"5: past"});
+    }
+
+    TEST_CASE("a sleep without end is a deadlock, on any clock, if nothing else can happen") {
+        callbacks::SimulatedClock simulated;
+        for (callbacks::Clock* clock :
+             {static_cast<callbacks::Clock*>(&simulated), &callbacks::steady_clock()}) {
+            EventLoop loop(*clock);
+            loop.spawn("Sleeping Beauty", coroutines::pass(loop, Duration::max()));
+            support::waiting_for(
+                "run() to throw Deadlock: its only task sleeps for Duration::max(), that is "
+                "forever");
+            CHECK_THROWS_WITH_AS(loop.run(), "deadlock: nothing can wake \"Sleeping Beauty\"",
+                                 Deadlock);
+        }
+    }
+
+    TEST_CASE("a sleep without end, while another task waits for a descriptor: only that wakes") {
+        World world;
+        const testing::Pair pair;
+        auto never = world.loop.spawn("never", sleep_and_note(world, Duration::max(), "never"));
+        world.loop.spawn("reader", [](World& w, int fd, TaskHandle& other) -> Task<> {
+            co_await w.loop.until_readable(fd);
+            w.note("readable");
+            other.cancel();
+        }(world, pair.ours.fd(), never));
+        world.loop.spawn("writer", [](World& w, int fd) -> Task<> {
+            co_await w.loop.async_sleep(5ms);
+            testing::write_all(fd, "x");
+        }(world, pair.theirs.fd()));
+        world.loop.run();
+        CHECK(world.log == Log{"5: readable"});
     }
 
     TEST_CASE("on the steady clock no task wakes early") {
@@ -488,6 +521,56 @@ TEST_SUITE("readiness") {
         }(world.loop, first));
         world.loop.run();
         CHECK(world.errors == Log{"second: cannot watch a descriptor: File exists"});
+    }
+
+    TEST_CASE("an event that has made a task ready does not come again before the task resumes") {
+        World world;
+        const testing::Pair pair;
+        const testing::Pair other;
+        INFO(
+            "two tasks become ready in one turn; the first one stops the loop, which is run again");
+        world.loop.spawn("first", [](EventLoop& loop, int fd) -> Task<> {
+            co_await loop.until_readable(fd);
+            loop.stop();
+        }(world.loop, pair.ours.fd()));
+        world.loop.spawn("second", [](World& w, int fd) -> Task<> {
+            co_await w.loop.until_readable(fd);
+            w.note("resumed");
+        }(world, other.ours.fd()));
+        world.loop.spawn("peer", [](EventLoop& loop, int one, int two) -> Task<> {
+            co_await loop.async_sleep(1ms);
+            testing::write_all(one, "x");
+            testing::write_all(two, "x");
+        }(world.loop, pair.theirs.fd(), other.theirs.fd()));
+        world.loop.run();
+        CHECK(world.log.empty());
+        CHECK_MESSAGE(world.loop.epoll().wait(0ms).empty(),
+                      "the second task is in the ready queue, and epoll reports its descriptor "
+                      "again: the task would be put into the queue twice");
+        world.loop.run();
+        CHECK(world.log == Log{"1: resumed"});
+    }
+
+    TEST_CASE("a failed registration leaves nothing behind, and other waits are as they were") {
+        World world;
+        testing::Pair pair;
+        world.loop.spawn("first", [](World& w, int fd) -> Task<> {
+            co_await w.loop.until_readable(fd);
+            w.note("the first one is resumed");
+        }(world, pair.ours.fd()));
+        world.loop.spawn("second", [](World& w, testing::Pair& p) -> Task<> {
+            try {
+                co_await w.loop.until_writable(p.ours.fd());
+            } catch (const std::system_error& error) {
+                CHECK(error.code() == std::errc::file_exists);
+            }
+            CHECK_MESSAGE(w.loop.waiting() == 1, "one task waits, and the loop counts ",
+                          w.loop.waiting());
+            testing::write_all(p.theirs.fd(), "x");
+        }(world, pair));
+        world.loop.run();
+        CHECK(world.log == Log{"0: the first one is resumed"});
+        CHECK(world.is_quiet());
     }
 
     TEST_CASE("a disk file cannot be waited for") {

@@ -22,8 +22,7 @@ using Log = std::vector<std::string>;
 
 /// Locks the mutex, logs it, and keeps it locked for 10 ms.
 Task<> work(World& world, Mutex& mutex, std::string name) {
-    Mutex::Lock lock(mutex);
-    co_await lock;
+    const Mutex::Lock lock = co_await mutex.acquire();
     world.note(name);
     co_await world.loop.async_sleep(10ms);
 }

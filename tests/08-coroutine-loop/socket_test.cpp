@@ -3,10 +3,13 @@
 // docs/08-coroutine-loop.md, "Step 5: fairness, and the traps of edge triggering".
 #include <doctest/doctest.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <functional>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -24,6 +27,20 @@
 #include "tests/08-coroutine-loop/sockets.hpp"
 #include "tests/08-coroutine-loop/world.hpp"
 #include "tests/support/test.hpp"
+
+namespace {
+
+/// Called before each connect(2) of this program.
+std::function<void(int fd, const sockaddr* address, socklen_t size)> before_connect;
+
+}  // namespace
+
+/// Stands in front of the C library's, for all of this test program.
+// NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): glibc's begin with __
+extern "C" int connect(int fd, const sockaddr* address, socklen_t size) {
+    if (before_connect) before_connect(fd, address, size);
+    return static_cast<int>(::syscall(SYS_connect, fd, address, size));
+}
 
 using common::Descriptor;
 using common::Listener;
@@ -119,7 +136,7 @@ TEST_SUITE("reading and writing") {
             co_await read_once(s);
             CHECK(s.last_activity() == began + 5ms);
             co_await w.loop.async_sleep(5ms);
-            co_await s.write_all(std::string_view("y"));
+            co_await s.write_all("y");
             CHECK(s.last_activity() == began + 10ms);
         }(world, socket, pair.theirs.fd()));
     }
@@ -191,7 +208,7 @@ TEST_SUITE("the traps of edge triggering") {
             };
             const auto other_side = [](World& x, Socket& from) -> Task<> {
                 co_await x.loop.async_sleep(1ms);
-                co_await from.write_all(std::string_view("hello"));
+                co_await from.write_all("hello");
                 for (std::size_t count = 0; count < 100'000;) {
                     count += (co_await read_once(from, 10'000)).size();
                 }
@@ -248,12 +265,27 @@ TEST_SUITE("a socket that goes") {
         }(world, *socket));
         world.loop.spawn("start", [](World& w, Socket& s, int fd) -> Task<> {
             co_await w.loop.async_sleep(1ms);
-            co_await s.write_all(std::string_view("for the closer"));
+            co_await s.write_all("for the closer");
             testing::write_all(fd, "for the reader");
         }(world, *socket, peer));
         world.loop.run();
         CHECK(world.log == Log{"1: for the reader"});
         CHECK(world.is_quiet());
+    }
+
+    TEST_CASE("a socket whose descriptor was duplicated is destroyed: epoll forgets it") {
+        World world;
+        Pair pair;
+        // As in a child process: it keeps the connection open.
+        const Descriptor duplicate(::fcntl(pair.ours.fd(), F_DUPFD_CLOEXEC, 0));
+        {
+            const Socket socket(world.loop, std::move(pair.ours));
+        }
+        testing::write_all(pair.theirs.fd(), "hello");
+        CHECK_MESSAGE(
+            world.loop.epoll().wait(0ms).empty(),
+            "the Socket is gone, and epoll reports an event with a tag that points to it: "
+            "epoll watches the connection, which the duplicate keeps open");
     }
 
     TEST_CASE("a socket may move while a coroutine waits for it") {
@@ -284,7 +316,7 @@ TEST_SUITE("accepting and connecting") {
             [](EventLoop& l, Listener& on, std::string& text) -> Task<> {
                 auto [server, client] =
                     co_await when_all(accept(l, on), coroutines::connect(l, on.port()));
-                co_await client.write_all(std::string_view("hello"));
+                co_await client.write_all("hello");
                 text = co_await read_once(server);
             }(loop, listener, came),
             support::deadline());
@@ -312,6 +344,35 @@ TEST_SUITE("accepting and connecting") {
                   "cannot connect to 127.0.0.1:" + std::to_string(port) + ": Connection refused");
         }
         CHECK(loop.waiting() == 0);
+    }
+
+    TEST_CASE("connect does not connect to itself") {
+        EventLoop loop;
+        std::uint16_t port = 0;
+        {
+            port = Listener(0, Listener::Mode::non_blocking).port();
+        }
+        INFO("no program listens on the port, and the kernel chooses it for our own end");
+        before_connect = [](int fd, const sockaddr* address, socklen_t size) {
+            const int on = 1;
+            ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+            common::check(::bind(fd, address, size), "a test cannot bind");
+        };
+        int code = 0;
+        try {
+            finish(
+                loop,
+                [](EventLoop& l, std::uint16_t to) -> Task<> {
+                    co_await coroutines::connect(l, to);
+                }(loop, port),
+                support::deadline());
+        } catch (const std::system_error& error) {
+            code = error.code().value();
+        }
+        before_connect = nullptr;
+        CHECK_MESSAGE(code == ECONNREFUSED, "no program listens there, and yet connect() ",
+                      code == 0 ? std::string("returned a connection, whose other end is itself")
+                                : "failed for another reason");
     }
 
     TEST_CASE("connect to a listener with a full queue: a timeout, and the attempt is gone") {

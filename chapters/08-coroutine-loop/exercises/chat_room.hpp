@@ -26,8 +26,9 @@ namespace coroutines {
 /// arrived: half a line, or ten.
 class LineReader {
 public:
-    /// In bytes. A longer line is cut into pieces of this size, each a line of
-    /// its own, as soon as they have come. So the memory used is bounded.
+    /// In bytes, without the line's end. A longer line is cut into pieces of
+    /// this size, each a line of its own, as soon as the bytes behind a piece
+    /// show that they are not the end. So the memory used is bounded.
     static constexpr std::size_t longest = 512;
 
     /// `socket` is not owned, and must outlive it.
@@ -39,13 +40,15 @@ public:
     /// Socket::read() does.
     Task<std::optional<std::string>> next() {
         while (true) {
-            const std::size_t length = std::min(kept_.find('\n'), longest);
-            if (length < kept_.size()) {
-                // Otherwise it is a piece of a longer line.
-                const bool whole = kept_[length] == '\n';
-                std::string line = kept_.substr(0, length);
-                kept_.erase(0, length + (whole ? 1 : 0));
-                if (whole && line.ends_with('\r')) line.pop_back();
+            const std::size_t end = kept_.find('\n');
+            // Two bytes behind the longest line may be its end, CR LF.
+            if (end != std::string::npos || kept_.size() >= longest + 2) {
+                std::string line = kept_.substr(0, end);
+                if (end != std::string::npos && line.ends_with('\r'))
+                    line.pop_back();
+                const bool whole = line.size() <= longest;
+                if (!whole) line.resize(longest);
+                kept_.erase(0, whole ? end + 1 : longest);
                 std::ranges::replace_if(line, is_control, '?');
                 co_return line;
             }

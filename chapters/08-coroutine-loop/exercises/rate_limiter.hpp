@@ -27,8 +27,7 @@ public:
     /// that is destroyed while queued has taken no token, and the waiters
     /// behind it move up.
     Task<> take() {
-        Mutex::Lock turn(line_);
-        co_await turn;
+        const Mutex::Lock turn = co_await line_.acquire();
         const TimePoint due = full_at_ - (burst_ - 1) * period_;
         if (due > loop_.now()) co_await loop_.async_sleep(due - loop_.now());
         // The token is taken only now: a waiter that is destroyed while it

@@ -34,8 +34,7 @@ Task<> checks_again(EventLoop& loop, Account& account) {
 /// Cure 2: an asynchronous mutex. A task that finds it locked waits in line,
 /// without blocking the thread.
 Task<> locks(EventLoop& loop, Account& account, Mutex& mutex) {
-    Mutex::Lock lock(mutex);
-    co_await lock;
+    const Mutex::Lock lock = co_await mutex.acquire();
     co_await wrong(loop, account);
     // ~Lock unlocks it, also after an exception or when the frame is destroyed.
 }

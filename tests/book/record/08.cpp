@@ -99,7 +99,7 @@ private:
             recorder_.say("read() gave " + std::to_string(count) +
                           " bytes; the sleep that would have been the time-out is destroyed. "
                           "It writes them back.");
-            co_await socket.write_all(std::span(buffer).first(count));
+            co_await socket.write_all(std::string_view(buffer.data(), count));
         }
     }
 
@@ -107,7 +107,7 @@ private:
         started("ann");
         std::array<char, 100> buffer;
         recorder_.say("She writes \"hello\" and waits for the echo.");
-        co_await socket.write_all(std::span("hello\n", 6));
+        co_await socket.write_all("hello\n");
         const std::size_t echoed = co_await read("ann", socket, buffer);
         resumed("ann");
         recorder_.say("The echo is there: " + std::to_string(echoed) +
