@@ -129,7 +129,8 @@ help:
 	@echo '  make progress       what is done          make watch-01    make debug-01.2'
 	@echo '  make hint-01.2      shows one more hint each time'
 	@echo '  make solution-01.2  our solution beside yours, once yours passes'
-	@echo '  make run-01 WORK=1  your server against the crowd     make serve-01 WORK=1'
+	@echo '  make run-01 WORK=1  what you have written; WORK=1 also with run, serve-, step-, test-'
+	@echo '  make restore        the published files of chapters/ and common/ again'
 	@echo
 	@echo 'Options: PORT=7001 (serve)  TRACE=file (run-NN: for ui.perfetto.dev)'
 	@echo '         CXX=clang++-19  SANITIZE=address,undefined  V=1 (show the commands)'
@@ -156,10 +157,12 @@ help-all: help
 	@echo
 	@echo 'For teachers (docs/teaching/README.md):'
 	@echo '  make handout OUT=DIR [FROM=06] [WHO=...]   the course with holes, no answers'
+	@echo '             [FINISHED=no]                   and without finished programs'
 	@echo '  make grade SUB=DIR [CH=05] [FORMAT=text|junit|gradescope] [OUT=FILE]'
 	@echo '             [HIDDEN=DIR]                    with tests not in the hand-out'
 	@echo '  make gradescope CH=05 [OUT=FILE]           the zip for an autograder'
 	@echo '  make verify-exercises [CH=05]              checks the exercises themselves'
+	@echo '  make handout-test                          types all commands in hand-outs'
 
 all: $(programs) $(step_programs) $(test_programs) $(fault_library)
 

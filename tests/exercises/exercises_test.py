@@ -52,6 +52,7 @@ inline bool all_positive(const std::vector<int>& some) {
 
 HOLES = {"01.1": """\
 title: double a number
+learned: two is a pair
 
 hole: small.hpp: inline int twice(int n)
 
@@ -94,7 +95,12 @@ def sandbox(folder):
     root = pathlib.Path(folder, "course")
     (root / "chapters/01-small").mkdir(parents=True)
     (root / "chapters/01-small/small.hpp").write_text(HEADER)
-    (root / "chapters/01-small/main.cpp").write_text("int main() {}\n")
+    (root / "chapters/01-small/main.cpp").write_text(
+        '#include "chapters/01-small/small.hpp"\nint main() { return twice(3); }\n')
+    (root / "chapters/01-small/steps").mkdir()
+    (root / "chapters/01-small/steps/1-six.cpp").write_text(
+        '#include <cstdio>\n#include "../small.hpp"\nint main() { std::printf("%d\\n", twice(3)); }\n')
+    (root / "chapters/01-small/steps/2-plain.cpp").write_text("int main() {}\n")
     (root / "tests/01-small").mkdir(parents=True)
     (root / "tests/01-small/small_test.cpp").write_text(TESTS)
     shutil.copytree(ROOT / "tests/support", root / "tests/support")
@@ -107,7 +113,10 @@ def sandbox(folder):
     (root / "docs").mkdir()
     (root / "docs/01-small.md").write_text(
         "# Small\n\n<details><summary>Try exercise 01.1 first, then open this</summary>\n\n"
-        "```cpp\nconst int doubled_number = n + n;\n```\n\n</details>\n\nMore.\n")
+        "```cpp\nconst int doubled_number = n + n;\n```\n\nIt adds.\n</details>\n\n"
+        "```cpp\nconst int doubled_number = n + n;\n```\n\nMore, for [teachers](teaching/x.md).\n\n"
+        "```console\n$ g++ chapters/01-small/main.cpp\n```\n")
+    (root / "README.md").write_text("# Course\n\nWords.\n\n## How\n\nMore words.\n")
     shutil.copytree(ROOT / "common", root / "common")
     return root
 
@@ -334,6 +343,7 @@ class Learning(InTemporaryFolder):
         mine.write_text(text.replace("return n * 3;", "return n * 2;"))
         status, said = self.tool(root, "check", "01.1")
         self.assertTrue(status == 0 and "Next: make check-01.2" in said, said)
+        self.assertIn("Done: 01.1 double a number.\n  You have learned: two is a pair\n", said)
         self.assertIn("PASS", self.tool(root, "progress")[1])
         self.assertIn("+    const int doubled_number", self.tool(root, "solution", "01.1")[1])
 
@@ -349,6 +359,60 @@ class Learning(InTemporaryFolder):
         self.tool(root, "reset", "01")
         kept = list((root / "work/old").glob("01-small-*/small.hpp"))
         self.assertEqual([path.read_text() for path in kept], [text])
+
+    def test_done_is_said_once(self):
+        """an exercise that passes since the last check is named before the next one is checked"""
+        root = sandbox(self.folder)
+        mine = root / "work/01-small/small.hpp"
+        self.tool(root, "start", "01")
+        self.assertNotIn("Done", self.tool(root, "check")[1])
+        shutil.copy(root / "chapters/01-small/small.hpp", mine)
+        said = self.tool(root, "check")[1]
+        self.assertLess(said.index("Done: 01.1"), said.index("Done: 01.2"), said)
+        self.assertTrue(said.endswith("Next: make run WORK=1   (your servers beside the course's)\n"))
+        self.assertNotIn("Done", self.tool(root, "check")[1])
+
+    def test_own_step(self):
+        """with WORK=1, a step is built with the learner's files, and says what is not written"""
+        root = sandbox(self.folder)
+        self.assertIn("make start-01", self.tool(root, "step", "01.1")[1])
+        self.tool(root, "start", "01")
+        self.assertIn("01.1 is yours to write", self.tool(root, "step", "01.1")[1])
+        mine = root / "work/01-small/small.hpp"
+        mine.write_text(HEADER.replace("n + n", "n + n + 1"))
+        self.assertEqual(self.tool(root, "step", "01.1")[1].splitlines()[-1], "7")
+
+    def test_own_tests_wait_for_the_last_exercise(self):
+        """the tests of the whole chapter do not run while it has a hole"""
+        root = sandbox(self.folder)
+        self.tool(root, "start", "01")
+        status, said = self.tool(root, "test", "01")
+        self.assertEqual((status, said.count("\n")), (2, 1), said)
+        self.assertIn("01.1 is not written yet", said)
+
+    def test_restore(self):
+        """published files come back, from git or from a hand-out; what was there is kept"""
+        root = sandbox(self.folder)
+        self.assertIn("no published copy", self.tool(root, "restore")[1])
+        git = ["git", "-C", str(root), "-c", "user.name=x", "-c", "user.email=x@example.org"]
+        for words in (["init", "-q"], ["add", "chapters", "common"], ["commit", "-qm", "x"]):
+            subprocess.run([*git, *words], check=True)
+        out = pathlib.Path(self.folder, "out")
+        handout.make_handout(courses.Course(sandbox(pathlib.Path(self.folder, "2"))), out, "01")
+        for course in (root, out):
+            with self.subTest(course.name):
+                self.assertIn("Nothing to restore", self.tool(course, "restore")[1])
+                changed = course / "chapters/01-small/small.hpp"
+                gone = course / "common/exercise.hpp"
+                before, text = changed.read_text(), gone.read_text()
+                changed.write_text("mine\n")
+                gone.unlink()
+                status, said = self.tool(course, "restore")
+                self.assertTrue(status == 0 and said.endswith("2 of the published files are back.\n"), said)
+                self.assertEqual((changed.read_text(), gone.read_text()), (before, text))
+                kept = list((course / "work/old").glob("restore-*/chapters/01-small/small.hpp"))
+                self.assertEqual([path.read_text() for path in kept], ["mine\n"])
+                self.assertIn("Nothing to restore", self.tool(course, "restore")[1])
 
     def test_refusals(self):
         """a request that makes no sense is answered by one line that says what there is"""
@@ -375,12 +439,38 @@ class Teaching(InTemporaryFolder):
         self.assertEqual((out / "tests/exercises/hints/01.1.md").read_text(), HINTS)
         page = (out / "docs/01-small.md").read_text()
         self.assertIn("yours to write", page)
-        self.assertNotIn("<details>", page, "a fold in which nothing is left")
+        self.assertNotIn("<details>", page, "a fold that explains an answer")
+        self.assertEqual(page.count("yours to write: see"), 1, "said once where it was said twice")
+        self.assertIn("teachers (not in this copy).", page)
+        self.assertIn(handout.NEEDS_ANSWERS, page)
+        self.assertIn("by Ada", (out / "README.md").read_text())
         self.assertIn("is not empty", self.tool(root, "handout", f"OUT={out}")[1])
         self.tool(out, "start", "01")
         self.assertEqual((out / "work/01-small/small.hpp").read_text(),
                          course.skeleton("01-small", "small.hpp"))
         self.assertIn("Ada has the solutions", self.tool(out, "solution", "01.1")[1])
+        held = (out / ".handout/held.mk").read_text()
+        self.assertIn("held_programs := 01-small steps/01.1\n", held, "02 needs no hole")
+
+    def test_finished_programs(self):
+        """a hand-out carries finished programs without symbols, and none where they are left out"""
+        root = sandbox(self.folder)
+        build = pathlib.Path(self.folder, "build")
+        (build / "steps").mkdir(parents=True)
+        for name, source in [("01-small", "main.cpp"), ("steps/01.1", "steps/1-six.cpp")]:
+            subprocess.run(["g++", "-std=c++20", "-g", f"-I{root}", "-o", build / name,
+                            root / "chapters/01-small" / source], check=True)
+        out = pathlib.Path(self.folder, "out")
+        self.assertEqual(self.tool(root, "handout", f"OUT={out}", f"BUILD={build}")[0], 0)
+        finished = next((out / ".handout/finished").iterdir())
+        self.assertEqual(subprocess.run([finished / "01-small"], check=False).returncode, 6)
+        program = (finished / "01-small").read_bytes()
+        for secret in (b"doubled_number", b"twice", b"small.hpp"):
+            self.assertNotIn(secret, program)
+        self.assertIn("came finished", " ".join((out / "README.md").read_text().split()))
+        out = pathlib.Path(self.folder, "without")
+        self.tool(root, "handout", f"OUT={out}")
+        self.assertFalse((out / ".handout/finished").exists())
 
     def test_answers_are_found(self):
         """an answer in a hand-out is found, on a line of its own or behind its signature"""

@@ -153,6 +153,7 @@ def answer_lines(course, first):
 # --- The pages ---------------------------------------------------------------------------------
 
 YOURS = "*This code is yours to write: see the exercises below.*"
+NEEDS_ANSWERS = "*This compiles code that is yours to write in this copy.*"
 FOLD = re.compile(r"<details><summary>(.*?)</summary>.*?</details>\n", re.DOTALL)
 
 
@@ -180,11 +181,20 @@ def without_answers(text, secret, holes):
             kept += block
         else:
             kept += block
+            if compiles(block, holes):
+                kept += ["", NEEDS_ANSWERS]
         at = end + 1
     text = "\n".join("" if plain(line) in secret else line for line in kept)
     # What stands beside an answer in a fold explains it, so the fold goes with it.
     text = FOLD.sub(lambda fold: f"{YOURS}\n" if YOURS in fold[0] else fold[0], text)
     return re.sub(rf"{re.escape(YOURS)}(\n+{re.escape(YOURS)})+", YOURS, text)
+
+
+def compiles(block, holes):
+    """Whether a command compiles, by hand, a chapter with holes."""
+    text = "\n".join(block)
+    names = {name.split("/")[1] for name in holes}
+    return "g++ " in text and any(f"{name}/" in text for name in names)
 
 
 def without_dead_links(text, page, names):

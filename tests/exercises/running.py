@@ -35,10 +35,10 @@ class Running:
 
     # --- Building -------------------------------------------------------------------------------
 
-    def workshop(self, chapter):
+    def workshop(self, chapter, optimise="-O2"):
         self.learner.need_start(chapter)
         workshop = Workshop(self.course, chapter, self.learner.folder(chapter), f"run/{chapter[:2]}",
-                            f"work/{chapter}", optimise="-O2")
+                            f"work/{chapter}", optimise=optimise)
         try:
             workshop.check_files()
         except BuildFailed as failure:
@@ -46,15 +46,16 @@ class Running:
         workshop.lay_out()
         return workshop
 
-    def build(self, workshop, programs):
-        """Builds {name: (files, include path)}, all at the same time. Returns {name: program}."""
+    def build(self, workshop, programs, target=None):
+        """Builds {name: (files, include path)} into the folder `target`, all at the same time.
+        Returns {name: program}."""
         with Ticker(workshop), concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
             objects = {name: [pool.submit(workshop.compile, file, self.objects(workshop, include),
                                           include) for file in files] for name, (files, include) in programs.items()}
             workshop.files = sum(map(len, objects.values()))
             try:
                 return {name: workshop.link_program([part.result() for part in parts],
-                                                    workshop.folder / name)
+                                                    (target or workshop.folder) / name)
                         for name, parts in objects.items()}
             except BuildFailed as failure:
                 pool.shutdown(cancel_futures=True)
@@ -192,16 +193,18 @@ class Running:
             if hole:
                 raise Problem(f"{hole[1]} is not written yet, and these are the tests of the whole "
                               f"chapter {chapter[:2]}: make check-{hole[1]}")
+        say(f"All tests of chapter {chapter[:2]}, with your code in work/{chapter}:")
         workshop = self.workshop(chapter)
+        self.build(workshop, {name: ([workshop.tree / "chapters" / chapter / file], workshop.tree)
+                              for name, file in self.sources(chapter).items()})
+        # The programs as the reference is built, the tests as `make test` builds them: quickly.
+        quick = self.workshop(chapter, "-O0")
         root, tests = self.course.root, self.course.root / "tests"
         main = [tests / "support/main.cpp"]
-        programs = {name: ([workshop.tree / "chapters" / chapter / file], workshop.tree)
-                    for name, file in self.sources(chapter).items()}
-        programs[f"tests/{chapter}"] = (sorted((tests / chapter).glob("*_test.cpp")) + main,
-                                        workshop.tree)
-        programs["tests/service"] = (sorted((tests / "service").glob("*_test.cpp")) + main, root)
-        say(f"All tests of chapter {chapter[:2]}, with your code in work/{chapter}:")
-        self.build(workshop, programs)
+        self.build(quick, {
+            f"tests/{chapter}": (sorted((tests / chapter).glob("*_test.cpp")) + main, quick.tree),
+            "tests/service": (sorted((tests / "service").glob("*_test.cpp")) + main, root),
+        }, workshop.folder)
         workshop.build_faults()
         ended = subprocess.run(
             [sys.executable, str(tests / "run.py"), "--build", str(workshop.folder), chapter[:2]],
