@@ -48,12 +48,11 @@ struct Kernel : support::Interposed {
         write = [this, ours](int fd, const void* data, std::size_t size) {
             if (fd != ours) return real_write(fd, data, size);
             ++writes;
-            return interrupted() ? -1 : patient(real_write(fd, data, std::min(size, takes)));
+            return interrupted() ? -1 : patient(real_write(fd, data, size));
         };
     }
 
-    bool interrupting = false;     // every second call fails with EINTR
-    std::size_t takes = SIZE_MAX;  // of one write, in bytes
+    bool interrupting = false;  // every second call fails with EINTR
     int reads = 0;
     int writes = 0;
     bool spinning = false;
@@ -217,17 +216,115 @@ TEST_CASE("08.1 a signal interrupts a read and a write, and no byte is lost") {
 
 TEST_CASE("08.1 a write continues after the part that the kernel has taken") {
     Connection c;
-    INFO("a coroutine writes 'hello world'; each write(2) took at most 3 bytes of it");
-    c.kernel.takes = 3;
-    const bool ended = ends(c.world.loop, [](Connection& on) -> Task<> {
-        co_await on.socket.write_all("hello world");
+    std::string data(30'000, '#');
+    for (std::size_t i = 0; i < data.size(); i += 10) data[i] = static_cast<char>('a' + i % 23);
+    INFO("a coroutine writes 30,000 bytes, for which there is no room; the other end reads 1,000 ",
+         "bytes each 1 ms, so write(2) takes a part each time");
+    std::string heard;
+    c.world.loop.spawn("peer", [](Connection& on, std::string& all) -> Task<> {
+        std::array<char, 1000> block{};
+        while (all.size() < 30'000) {
+            co_await on.world.loop.async_sleep(1ms);
+            const ssize_t count = ::recv(on.pair.theirs.fd(), block.data(), block.size(), 0);
+            if (count > 0) all.append(block.data(), static_cast<std::size_t>(count));
+        }
+    }(c, heard));
+    const bool ended = ends(
+        c.world.loop,
+        [](Connection& on, const std::string& all) -> Task<> {
+            co_await on.socket.write_all(all);
+            co_await on.world.loop.async_sleep(10s);
+        }(c, data),
+        20s);
+    CHECK_MESSAGE(ended, "20 seconds have passed, and it still waits; ", heard.size(),
+                  " bytes have come. Where there is room again, the event says EPOLLOUT");
+    const auto differs = std::ranges::mismatch(heard, data).in1 - heard.begin();
+    CHECK_MESSAGE(heard == data, heard.size(), " bytes came, and they are those that were written ",
+                  "up to number ", differs,
+                  ". write(2) returns how many bytes it took: the next one sends the rest");
+}
+
+TEST_CASE("08.1 what need not wait does not suspend the coroutine") {
+    Connection c;
+    testing::write_all(c.pair.theirs.fd(), "ab");
+    INFO("'ab' has come; a coroutine reads both bytes and writes one, while another one is ready");
+    c.world.loop.spawn("first", [](Connection& on) -> Task<> {
+        std::array<char, 1> byte{};
+        co_await on.socket.read(byte);
+        on.world.note("a is read");
+        co_await on.socket.read(byte);
+        on.world.note("b is read");
+        co_await on.socket.write_all("c");
+        on.world.note("c is written");
     }(c));
-    CHECK_MESSAGE(ended,
-                  "an hour has passed, and it still waits for room, of which there is "
-                  "plenty: only EAGAIN says that there is none");
-    const std::string heard = testing::read_all(c.pair.theirs.fd());
-    CHECK_MESSAGE(heard == "hello world", "all of it should have come; what came is ",
-                  support::quoted(heard), ". write(2) returns how many bytes it took");
+    c.world.loop.spawn("second", [](Connection& on) -> Task<> {
+        on.world.note("the other one runs");
+        co_return;
+    }(c));
+    c.world.loop.run();
+    const Log expected{"0: a is read", "0: b is read", "0: c is written", "0: the other one runs"};
+    CHECK_MESSAGE(c.world.log == expected,
+                  "await_ready() tries at once: an operation that is done by then does not return "
+                  "to the loop");
+}
+
+TEST_CASE("08.1 room that comes while no coroutine writes is not forgotten") {
+    Connection c;
+    const std::string data(300'000, '#');
+    INFO(
+        "a coroutine writes until there is no room, and is cancelled; the other end reads "
+        "everything; then another coroutine writes");
+    auto first = c.world.loop.spawn("first", [](Connection& on, const std::string& all) -> Task<> {
+        co_await on.socket.write_all(all);
+    }(c, data));
+    const bool ended =
+        ends(c.world.loop, [](Connection& on, coroutines::TaskHandle& other) -> Task<> {
+            co_await on.world.loop.async_sleep(1ms);
+            other.cancel();
+            co_await on.world.loop.async_sleep(1ms);
+            while (!testing::read_all(on.pair.theirs.fd()).empty()) {
+                co_await on.world.loop.async_sleep(1ms);
+            }
+            co_await on.socket.write_all("hello");
+            on.world.note("written");
+        }(c, first));
+    CHECK_MESSAGE(
+        ended,
+        "the second one waits forever: the edge that said EPOLLOUT came when no coroutine "
+        "waited for it, and it comes only once. Where is it remembered?",
+        traps);
+    CHECK(testing::read_all(c.pair.theirs.fd()) == "hello");
+}
+
+TEST_CASE("08.1 after urgent data a request costs one read again") {
+    EventLoop loop;
+    Pair pair = testing::tcp_pair();
+    const Kernel kernel(pair.ours.fd());
+    Socket socket(loop, std::move(pair.ours));
+    INFO("the other end sends '!' with MSG_OOB, and then 50 lines, each when the last one is read");
+    int reads = 0;
+    const bool ended = ends(
+        loop,
+        [](EventLoop& l, Socket& s, int fd, const Kernel& k, int& count) -> Task<> {
+            ::send(fd, "!", 1, MSG_OOB);
+            co_await read_once(s);
+            // What the mark has left is read to the end: the next read has to wait.
+            const auto send_later = [](EventLoop& in, int to) -> Task<> {
+                for (int i = 0; i < 51; ++i) {
+                    co_await in.async_sleep(2ms);
+                    testing::write_all(to, "hello\n");
+                }
+            };
+            auto sending = l.spawn("peer", send_later(l, fd));
+            co_await read_once(s);
+            count = k.reads;
+            for (int i = 0; i < 50; ++i) co_await read_once(s);
+            count = k.reads - count;
+        }(loop, socket, pair.theirs.fd(), kernel, reads),
+        support::deadline() / 4);
+    REQUIRE_MESSAGE(ended, "it waits forever for a line");
+    CHECK_MESSAGE(reads <= 60, "50 lines took ", reads,
+                  " reads. EAGAIN says that all is read: also what EPOLLPRI had announced", traps);
 }
 
 TEST_CASE("08.1 one coroutine waits for room while another waits for bytes") {
@@ -342,6 +439,8 @@ TEST_CASE("08.1 a request costs one read and one write") {
         ends(c.world.loop, [](Connection& on, std::string& all, int& r, int& w) -> Task<> {
             co_await on.world.loop.async_sleep(
                 1ms);  // by now, the server has found out that it must wait
+            CHECK_MESSAGE(on.kernel.reads <= 1, "nothing has come yet, and read(2) was called ",
+                          on.kernel.reads, " times: after EAGAIN, wait for the event");
             r = on.kernel.reads;
             w = on.kernel.writes;
             for (int i = 0; i < 100; ++i) {
@@ -354,8 +453,8 @@ TEST_CASE("08.1 a request costs one read and one write") {
         }(c, heard, reads, writes));
     REQUIRE(ended);
     CHECK_MESSAGE(heard.size() == 600, "the server answered ", heard.size() / 6, " times");
-    CHECK_MESSAGE(reads == 100, "read(2) was called ", reads, " times. After a read that did not ",
+    CHECK_MESSAGE(reads <= 100, "read(2) was called ", reads, " times. After a read that did not ",
                   "fill its buffer the socket is empty, and another read would only return EAGAIN",
                   traps);
-    CHECK_MESSAGE(writes == 100, "write(2) was called ", writes, " times");
+    CHECK_MESSAGE(writes <= 100, "write(2) was called ", writes, " times");
 }

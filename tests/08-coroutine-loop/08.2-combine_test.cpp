@@ -269,6 +269,31 @@ TEST_CASE("08.2 a task that fails first wins, too") {
     CHECK(race.world.errors.empty());
 }
 
+TEST_CASE("08.2 an exception that is no std::exception propagates, too") {
+    Race race;
+    INFO("when_all and when_any of a task that throws 42, and of one that takes an hour");
+    const bool ended = ends(race.world.loop, [](Race& r) -> Task<> {
+        const auto throw_42 = []() -> Task<int> {
+            throw 42;
+            co_return 0;
+        };
+        int caught = 0;
+        try {
+            co_await when_all(r.after(59min, 1), throw_42());
+        } catch (const int number) {
+            caught += number;
+        }
+        try {
+            co_await when_any(r.after(59min, 1), throw_42());
+        } catch (const int number) {
+            caught += number;
+        }
+        CHECK(caught == 84);
+        CHECK(r.alive == 0);
+    }(race));
+    CHECK_MESSAGE(ended, still_waits);
+}
+
 TEST_CASE("08.2 groups within groups") {
     Race race;
     INFO("a race of two when_all, one of which contains a race: 5 ms against 4");

@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <chrono>
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <utility>
@@ -145,6 +146,39 @@ TEST_CASE("08.3 a task that is cancelled at the head of the line makes room for 
     CHECK_MESSAGE(queue.world.log == expected,
                   "'c' is next now, and the token of 100 is for it: 'b' was destroyed while it "
                   "waited, and has taken none. What resumes 'c'? (A destructor)");
+}
+
+TEST_CASE("08.3 a task that waits is woken when its token is there, and not before") {
+    /// A clock that jumps. It counts the waits of the loop.
+    struct CountingClock : callbacks::SimulatedClock {
+        [[nodiscard]] std::chrono::milliseconds poll_timeout(
+            callbacks::TimePoint next) const override {
+            ++waits;
+            return SimulatedClock::poll_timeout(next);
+        }
+        mutable int waits = 0;
+    };
+    INFO("one token each 1,500 microseconds; eleven tasks come at 0");
+    CountingClock clock;
+    EventLoop loop(clock);
+    RateLimiter limiter(loop, 1, 1500us);
+    std::vector<Duration> times;
+    for (int i = 0; i < 11; ++i) {
+        loop.spawn("task",
+                   [](EventLoop& l, RateLimiter& from, std::vector<Duration>& all) -> Task<> {
+                       co_await from.take();
+                       all.push_back(l.now().time_since_epoch());
+                   }(loop, limiter, times));
+    }
+    loop.run();
+    REQUIRE(times.size() == 11);
+    for (int i = 0; i < 11; ++i) {
+        CHECK_MESSAGE(times[static_cast<std::size_t>(i)] == i * 1500us, "task ", i + 1,
+                      " had its token at ", times[static_cast<std::size_t>(i)] / 1us,
+                      " microseconds");
+    }
+    CHECK_MESSAGE(clock.waits < 100, "for ten tokens the loop woke ", clock.waits,
+                  " times: a task that waits should not look for a token again and again");
 }
 
 TEST_CASE("08.3 when no task waits, nothing is left in the loop") {

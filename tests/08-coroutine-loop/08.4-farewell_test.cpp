@@ -1,7 +1,9 @@
 // Exercise 08.4: a task that outlives the function that started it, and has all that it needs.
 #include <doctest/doctest.h>
+#include <fcntl.h>
 
 #include <chrono>
+#include <csignal>
 #include <string>
 #include <utility>
 
@@ -91,6 +93,31 @@ TEST_CASE("08.4 two farewells at the same time share nothing") {
     require_open(first);
     pass(world, 10ms);
     CHECK(testing::read_all(first.theirs.fd()) == one);
+}
+
+TEST_CASE(
+    "08.4 a client with a full buffer does not block the thread, and one that left raises no "
+    "signal") {
+    World world;
+    Pair full;
+    Pair gone;
+    INFO("farewell() to a client whose buffer is full, and to one that has closed the connection");
+    Pair::fill(full.ours.fd());
+    const int flags = ::fcntl(full.ours.fd(), F_GETFL);
+    ::fcntl(full.ours.fd(), F_SETFL, flags & ~O_NONBLOCK);
+    gone.theirs.close();
+    static volatile std::sig_atomic_t signals;
+    signals = 0;
+    const auto before = std::signal(SIGPIPE, [](int) { signals = 1; });
+    support::waiting_for("a farewell to a client whose buffer is full: send(2) must not block");
+    farewell(world.loop, std::move(full.ours), bye, 10ms);
+    farewell(world.loop, std::move(gone.ours), bye, 10ms);
+    pass(world, 20ms);
+    std::signal(SIGPIPE, before);
+    CHECK_MESSAGE(signals == 0, "send(2) raised SIGPIPE: MSG_NOSIGNAL");
+    CHECK(world.errors.empty());
+    const std::string heard = testing::read_all(full.theirs.fd());
+    CHECK_MESSAGE(!heard.ends_with(bye), "there was no room for the words");
 }
 
 TEST_CASE("08.4 a cancelled farewell sends nothing and closes the connection") {

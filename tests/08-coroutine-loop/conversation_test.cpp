@@ -139,6 +139,38 @@ TEST_CASE("a client that moves bytes now and then is not idle, however slowly it
     CHECK(world.is_quiet());
 }
 
+TEST_CASE("an idle timeout wakes no task before it can be due") {
+    /// A clock that jumps. It counts the waits of the loop.
+    struct CountingClock : callbacks::SimulatedClock {
+        [[nodiscard]] std::chrono::milliseconds poll_timeout(
+            callbacks::TimePoint next) const override {
+            ++waits;
+            return SimulatedClock::poll_timeout(next);
+        }
+        mutable int waits = 0;
+    };
+    CountingClock clock;
+    const auto heard =
+        converse_on(clock, {.idle_timeout = 1h, .reply_delay = 0s}, {{0s, "a"}, {30min, "b"}});
+    CHECK(in_units(heard, 1min) == Log{"0 a", "30 b", "90 "});
+    CHECK_MESSAGE(clock.waits < 30, "in an hour and a half the loop woke ", clock.waits, " times");
+}
+
+TEST_CASE("a client that breaks the connection ends only its own task, without a word") {
+    World world;
+    Pair pair;
+    world.loop.spawn("server", converse(world.loop, {}, Socket(world.loop, std::move(pair.ours))));
+    world.loop.spawn("client", [](World& w, common::Descriptor client) -> Task<> {
+        // Closed with unread bytes: a reset
+        testing::write_all(client.fd(), "hello");
+        co_await w.loop.async_sleep(1ms);
+        co_return;
+    }(world, std::move(pair.theirs)));
+    world.loop.run();
+    CHECK(world.errors.empty());
+    CHECK(world.is_quiet());
+}
+
 TEST_CASE("two clients, interleaved only by the clock") {
     World world;
     const ServiceOptions options{.idle_timeout = 5s, .reply_delay = 2s};

@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <coroutine>
@@ -14,6 +15,7 @@
 #include <stdexcept>
 #include <string>
 #include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -385,6 +387,31 @@ TEST_SUITE("cancelling") {
                       "destructor meanwhile");
     }
 
+    TEST_CASE("a handle that is assigned to itself still refers to its task") {
+        World world;
+        auto task = world.loop.spawn("task", sleep_and_note(world, 1ms, "never"));
+        auto& same = task;
+        task = std::move(same);
+        CHECK(!task.done());
+        task.cancel();
+        world.loop.run();
+        CHECK(task.done());
+        CHECK(world.log.empty());
+    }
+
+    TEST_CASE("a handle that gets another task no longer refers to its first one") {
+        World world;
+        auto handle = world.loop.spawn("a", sleep_and_note(world, 1ms, "a"));
+        handle = world.loop.spawn("b", sleep_and_note(world, 5ms, "b"));
+        world.loop.spawn("look", [](World& w, TaskHandle& of_b) -> Task<> {
+            co_await w.loop.async_sleep(2ms);
+            CHECK_MESSAGE(!of_b.done(), "a has finished, but the handle refers to b");
+        }(world, handle));
+        world.loop.run();
+        CHECK(handle.done());
+        CHECK(world.log == Log{"1: a", "5: b"});
+    }
+
     TEST_CASE("destroying a handle changes nothing; a moved handle still refers to its task") {
         World world;
         {
@@ -489,6 +516,49 @@ TEST_SUITE("the end") {
 }
 
 TEST_SUITE("readiness") {
+    TEST_CASE("while all tasks wait for a descriptor, the loop sleeps in the kernel") {
+        /// The machine's clock. It counts the waits of the loop.
+        struct CountingClock : callbacks::SteadyClock {
+            [[nodiscard]] std::chrono::milliseconds poll_timeout(
+                callbacks::TimePoint next) const override {
+                ++waits;
+                return SteadyClock::poll_timeout(next);
+            }
+            mutable int waits = 0;
+        };
+        CountingClock clock;
+        EventLoop loop(clock);
+        const testing::Pair pair;
+        loop.spawn("reader", [](EventLoop& l, int fd) -> Task<> {
+            co_await l.until_readable(fd);
+        }(loop, pair.ours.fd()));
+        std::thread peer([&pair] {
+            std::this_thread::sleep_for(50ms);
+            testing::write_all(pair.theirs.fd(), "x");
+        });
+        loop.run();
+        peer.join();
+        CHECK_MESSAGE(clock.waits <= 4, "one event came, after 50 ms, and the loop asked epoll ",
+                      clock.waits, " times: it does not sleep");
+    }
+
+    TEST_CASE("all events of a batch are handled in one turn") {
+        World world;
+        const testing::Pair pair;
+        const testing::Pair other;
+        const auto wait = [](World& w, int fd, std::string name) -> Task<> {
+            co_await w.loop.until_readable(fd);
+            w.note(name);
+        };
+        world.loop.spawn("one", wait(world, pair.ours.fd(), "one"));
+        world.loop.spawn("two", wait(world, other.ours.fd(), "two"));
+        testing::write_all(pair.theirs.fd(), "x");
+        testing::write_all(other.theirs.fd(), "x");
+        world.loop.run();
+        std::ranges::sort(world.log);
+        CHECK(world.log == Log{"0: one", "0: two"});
+    }
+
     TEST_CASE("until_readable() and until_writable() resume when the descriptor is ready") {
         World world;
         testing::Pair pair;

@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -127,6 +128,8 @@ TEST_SUITE("reading and writing") {
         Pair pair;
         Socket socket(world.loop, std::move(pair.ours));
         finish(world.loop, [](World& w, Socket& s, int peer) -> Task<> {
+            // Not kept: it was not asked for yet.
+            co_await s.write_all("x");
             co_await w.loop.async_sleep(5ms);
             CHECK(s.last_activity() == w.loop.now());
             const auto began = w.loop.now();
@@ -143,6 +146,86 @@ TEST_SUITE("reading and writing") {
 }
 
 TEST_SUITE("the traps of edge triggering") {
+    TEST_CASE("two reads in one expression do not disturb each other") {
+        World world;
+        Pair pair;
+        Socket socket(world.loop, std::move(pair.ours));
+        testing::write_all(pair.theirs.fd(), "abcd");
+        std::size_t count = 0;
+        finish(world.loop, [](Socket& s, std::size_t& sum) -> Task<> {
+            std::array<char, 1> a{};
+            std::array<char, 2> b{};
+            sum = co_await s.read(a) + co_await s.read(b);
+        }(socket, count));
+        CHECK(count == 3);
+    }
+
+    TEST_CASE(
+        "a read that is complete is not made again, although the loop was stopped meanwhile") {
+        World world;
+        Pair pair;
+        const Pair other;
+        Socket socket(world.loop, std::move(pair.ours));
+        INFO("'one' comes, the loop is stopped before the reader resumes, 'two' comes");
+        world.loop.spawn("stop", [](EventLoop& loop, int fd) -> Task<> {
+            co_await loop.until_readable(fd);
+            loop.stop();
+        }(world.loop, other.ours.fd()));
+        world.loop.spawn("reader", [](World& w, Socket& s) -> Task<> {
+            w.note(co_await read_once(s));
+            w.note(co_await read_once(s));
+        }(world, socket));
+        world.loop.spawn("peer", [](EventLoop& loop, int first, int second) -> Task<> {
+            co_await loop.async_sleep(1ms);
+            testing::write_all(first, "x");
+            testing::write_all(second, "one");
+        }(world.loop, other.theirs.fd(), pair.theirs.fd()));
+        world.loop.run();
+        REQUIRE(world.log.empty());
+        testing::write_all(pair.theirs.fd(), "two");
+        world.loop.run();
+        CHECK(world.log == Log{"1: one", "1: two"});
+    }
+
+    TEST_CASE(
+        "two tasks that never wait share the turns evenly, and each has a budget of its own") {
+        World world;
+        Pair one;
+        Pair two;
+        for (const Pair* pair : {&one, &two}) {
+            testing::write_all(pair->theirs.fd(), std::string(2000, '#'));
+        }
+        Socket first(world.loop, std::move(one.ours));
+        Socket second(world.loop, std::move(two.ours));
+        std::array<int, 2> reads{};
+        std::array<int, 2> seen{};
+        int turns = 0;
+        const auto greedy = [](Socket& s, std::array<int, 2>& all, std::size_t mine,
+                               int& other) -> Task<> {
+            std::array<char, 1> byte{};
+            while (all[mine] < 2000) {
+                co_await s.read(byte);
+                ++all[mine];
+            }
+            other = all[1 - mine];
+        };
+        world.loop.spawn("first", greedy(first, reads, 0, seen[0]));
+        world.loop.spawn("second", greedy(second, reads, 1, seen[1]));
+        world.loop.spawn("turns",
+                         [](EventLoop& loop, std::array<int, 2>& all, int& count) -> Task<> {
+                             while (all[0] + all[1] < 4000) {
+                                 co_await loop.async_sleep(0ms);
+                                 ++count;
+                             }
+                         }(world.loop, reads, turns));
+        world.loop.run();
+        CHECK_MESSAGE(std::max(seen[0], seen[1]) > 1800,
+                      "when one task had made its 2,000 reads, the other had made ",
+                      std::max(seen[0], seen[1]));
+        // A budget of 32 operations a turn: 63 turns
+        CHECK_MESSAGE(turns < 100, "2,000 reads each took ", turns,
+                      " turns: a turn lets a task make many");
+    }
     TEST_CASE("data and the end over TCP, while the coroutine is busy") {
         EventLoop loop;
         Pair pair = tcp_pair();
@@ -286,6 +369,30 @@ TEST_SUITE("a socket that goes") {
             world.loop.epoll().wait(0ms).empty(),
             "the Socket is gone, and epoll reports an event with a tag that points to it: "
             "epoll watches the connection, which the duplicate keeps open");
+    }
+
+    TEST_CASE("a socket destroyed while a read is put off to the next turn: ECANCELED") {
+        World world;
+        Pair pair;
+        std::optional<Socket> socket(std::in_place, world.loop, std::move(pair.ours));
+        testing::write_all(pair.theirs.fd(), std::string(1000, '#'));
+        world.loop.spawn("reader", [](World& w, Socket& s) -> Task<> {
+            std::array<char, 1> byte{};
+            int count = 0;
+            try {
+                for (;; ++count) co_await s.read(byte);
+            } catch (const std::system_error& error) {
+                w.note(error.what());
+            }
+            CHECK_MESSAGE(count < 1000, "its budget is spent long before");
+        }(world, *socket));
+        world.loop.spawn("closer", [](std::optional<Socket>& s) -> Task<> {
+            s.reset();
+            co_return;
+        }(socket));
+        world.loop.run();
+        CHECK(world.log == Log{"0: cannot read: Operation canceled"});
+        CHECK(world.is_quiet());
     }
 
     TEST_CASE("a socket may move while a coroutine waits for it") {
