@@ -114,7 +114,7 @@ def sandbox(folder):
     (root / "docs/01-small.md").write_text(
         "# Small\n\n<details><summary>Try exercise 01.1 first, then open this</summary>\n\n"
         "```cpp\nconst int doubled_number = n + n;\n```\n\nIt adds.\n</details>\n\n"
-        "```cpp\nconst int doubled_number = n + n;\n```\n\nMore, for [teachers](teaching/x.md).\n\n"
+        "```cpp\nconst int doubled_number = n + n;\n```\n\n```cpp\nf([](int) {});\n```\n\nMore, for [teachers](teaching/x.md).\n\n"
         "```console\n$ g++ chapters/01-small/main.cpp\n```\n")
     (root / "README.md").write_text("# Course\n\nWords.\n\n## How\n\nMore words.\n")
     shutil.copytree(ROOT / "common", root / "common")
@@ -442,6 +442,7 @@ class Teaching(InTemporaryFolder):
         self.assertNotIn("<details>", page, "a fold that explains an answer")
         self.assertEqual(page.count("yours to write: see"), 1, "said once where it was said twice")
         self.assertIn("teachers (not in this copy).", page)
+        self.assertIn("f([](int) {});", page, "code that only looks like a link")
         self.assertIn(handout.NEEDS_ANSWERS, page)
         self.assertIn("by Ada", (out / "README.md").read_text())
         self.assertIn("is not empty", self.tool(root, "handout", f"OUT={out}")[1])

@@ -202,11 +202,15 @@ def without_dead_links(text, page, names):
     there = set(names) | {str(parent) for name in names for parent in pathlib.Path(name).parents}
 
     def checked(link):
+        if not link[2]:
+            return link[0]  # code
         target = link[2].split("#")[0]
         place = os.path.normpath(os.path.join(os.path.dirname(page), target))
         known = "://" in target or not target or place in there
         return link[0] if known else f"{link[1]} (not in this copy)"
-    return re.sub(r"(?<!!)\[([^\]]*)\]\(([^)\s]+)\)", checked, text)
+    code = r"^```.*?^```$|`[^`]*`"
+    link = r"(?<!!)\[([^\]]*)\]\(([^)\s]+)\)"
+    return re.sub(f"{code}|{link}", checked, text, flags=re.MULTILINE | re.DOTALL)
 
 
 ABOUT_THIS_COPY = """## This copy of the course
