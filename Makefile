@@ -176,12 +176,15 @@ ifeq ($(WORK),)
 ready = $(if $(filter $(1),$(missing)),echo 'make: $(2) is not written yet: make start-$(firstword $(subst ., ,$(2)))'; exit 0;)\
   $(if $(filter $(1),$(held_programs)),echo "This program came finished: $(notdir $(1)). Yours: add WORK=1." >&2;)
 
+# The row of a server that failed says what went wrong: no error of make, which would add a line.
+row_says_why = [ $$? -eq 1 ]
+
 run: $(filter-out %-chat,$(programs)) need-python
-	@python3 tests/crowd/crowd.py --build $(B) $(from:%=--yours-from %)
+	@python3 tests/crowd/crowd.py --build $(B) $(from:%=--yours-from %) || $(row_says_why)
 
 run-%: FORCE need-python
 	@$(call ready,$(call chapter_of,$*),$*) $(MAKE) -s $(call programs_of,$*) && \
-	  python3 tests/crowd/crowd.py --build $(B) $* $(if $(TRACE),--trace $(TRACE))
+	  { python3 tests/crowd/crowd.py --build $(B) $* $(if $(TRACE),--trace $(TRACE)) || $(row_says_why); }
 
 serve_program = $(or $(call chapter_of,$(1)),$(filter 01-$(1) 08-$(1),$(all_programs)))
 serve-%: FORCE
@@ -213,7 +216,7 @@ run: $(filter-out %-chat,$(programs)) need-python
 	@$(own)
 
 run-%: FORCE need-python
-	@$(MAKE) -s $(call programs_of,$*) && $(own)
+	@$(if $(call programs_of,$*),$(MAKE) -s $(call programs_of,$*) &&) $(own)
 
 test: need-python need-doctest
 	@$(own)
@@ -401,6 +404,9 @@ $(foreach wrong,$(wrongs),$(eval $(call wrong_rule,$(wrong))))
 ifneq ($(finished),)
 $(held_programs:%=$(B)/%): $(B)/%: $(finished)/%
 	@mkdir -p $(@D) && cp $< $@
+else
+$(held_programs:%=$(B)/%):
+	@echo "make: $(@F) is not written yet: make start-$(firstword $(subst -, ,$(subst ., ,$(@F))))"
 endif
 
 define suite_rule

@@ -143,7 +143,7 @@ def tour(build: Path, limit: float, style: picture.Style, yours_from: str) -> in
 
     In a hand-out, the chapters from `yours_from` on are the learner's; otherwise it is empty.
     """
-    yours = [name for name in SERVERS if yours_from and name[:2] >= yours_from]
+    yours = {name for name in SERVERS if yours_from and name[:2] >= yours_from}
     names = servers_in(build)
     if not names and not yours:
         raise UserError(f'there is no server in {build}: build them with "make all"')
@@ -159,10 +159,9 @@ def tour(build: Path, limit: float, style: picture.Style, yours_from: str) -> in
     if results:
         say(picture.closing(style, results))
     if yours_from:
-        say(
-            f"\nThe servers from {yours_from} on are yours to write. Where there are figures, they are of\n"
-            "a program that came finished with this copy. Yours: make run WORK=1"
-        )
+        say(f"\nThe servers from {yours_from} on are yours to write; to run yours: make run WORK=1")
+        if not yours.isdisjoint(names):
+            say("Until then, these figures are those of programs that came finished.")
     if (build / CLOCK).exists():
         say(f"\n{CLOCK} is not a server and never waits: its clock jumps.\n")
         show_clock(build)
