@@ -240,6 +240,11 @@ class Region:
     broken = property(lambda self: self.hole.broken)
 
     @property
+    def replaced(self):
+        """Whether the skeleton has something else here than a call that ends the process."""
+        return bool(self.stub or self.broken)
+
+    @property
     def body(self):
         return self.text[self.start:self.end]
 

@@ -48,12 +48,13 @@ def command_of(program, case, workshop):
             f"--server={workshop.chapter}", "--no-colors=true"]
 
 
-def run(program, case, workshop):
+def run(program, case, workshop, **variables):
+    """`variables` are added to the test's environment."""
     with tempfile.TemporaryDirectory() as folder:
         results, output = pathlib.Path(folder, "results"), pathlib.Path(folder, "output")
         command = [*command_of(program, case, workshop), f"--results={results}"]
         memory = 0 if workshop.sanitize else MEGABYTES
-        environment = {key: value for key, value in os.environ.items() if key != "MAKEFLAGS"}
+        environment = {key: value for key, value in os.environ.items() if key != "MAKEFLAGS"} | variables
         # A wait inside a test gives up before the test's time limit: its message says more.
         environment["PATIENCE"] = str(0.04 * seconds())
         supervisor = subprocess.run(

@@ -28,6 +28,7 @@ COMPILE_MEMORY = 4 << 30
 FLAGS = ["-std=c++20", "-g", "-Wall", "-Wextra", "-Wpedantic", "-Wno-unused",
          "-Wno-unused-parameter", "-foptimize-sibling-calls", "-pthread"]
 JOBS = max(2, os.cpu_count() or 1)
+PRECOMPILING = threading.Lock()
 HOSTILE_INCLUDE = re.compile(r'^\s*#\s*(?:include|embed)\w*\s*[<"](?:/|[^>"]*\.\.)', re.MULTILINE)
 
 
@@ -47,10 +48,12 @@ def compilers():
 
 
 class Workshop:
-    """`sources` is the folder with the learner's files; `shown` is its name in messages."""
+    """`sources` is the folder with the learner's files; `shown` is its name in messages. With
+    `precompiled`, the headers that tests include most are compiled once: quick, but a file that
+    forgets one of them compiles too."""
 
     def __init__(self, course, chapter, sources, name, shown=None, compiler=None, optimise="-O0",
-                 werror=False):
+                 werror=False, precompiled=False):
         self.course = course
         self.chapter = chapter
         self.sources = pathlib.Path(sources)
@@ -67,6 +70,7 @@ class Workshop:
         self.folder = base / name / variant
         self.shared = base / "shared" / variant
         self.tree = base / name / "tree"
+        self.precompiled = self.precompile() if precompiled else []
         self.warnings = ""
         self.files = self.compiled = 0  # how many there are, and how many are ready (ticker.py)
 
@@ -114,6 +118,19 @@ class Workshop:
 
     # --- Compiling -----------------------------------------------------------------------------
 
+    def precompile(self):
+        """The option that includes tests/exercises/precompiled.hpp, compiled. Raises BuildFailed."""
+        clang = "clang" in self.compiler
+        header = self.shared / "precompiled.hpp"
+        made = header.with_suffix(".hpp.pch" if clang else ".hpp.gch")
+        with PRECOMPILING:
+            if not made.exists():
+                made.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(self.course.root / "tests/exercises/precompiled.hpp", header)
+                self.run([self.compiler, *self.flags, "-x", "c++-header", str(header),
+                          "-o", str(made)])
+        return ["-include-pch", str(made)] if clang else ["-include", str(header)]
+
     def run(self, command):
         """Returns the compiler's output. Raises BuildFailed."""
         def limits():
@@ -140,13 +157,13 @@ class Workshop:
         said = said.replace(f"{self.tree}/", "")
         return said.replace(f"{self.course.root}/", "")
 
-    def compile(self, source, folder, include):
+    def compile(self, source, folder, include, options=()):
         """Compiles, if `source` or a file that it includes has changed. Returns the object file."""
         source = pathlib.Path(source)
         name = re.sub(r"[^\w.-]", "_", str(source).replace(str(self.course.root), "").strip("/"))
         made = folder / (name + ".o")
         note = folder / (name + ".json")
-        command = [self.compiler, *self.flags, f"-I{include}", "-c", str(source)]
+        command = [self.compiler, *self.flags, *options, f"-I{include}", "-c", str(source)]
         if made.exists() and note.exists():
             known = json.loads(note.read_text())
             if known["command"] == command and all(
@@ -232,7 +249,8 @@ class Workshop:
             for exercise in exercises:
                 for file in exercise.test_files:
                     if file not in tests:
-                        tests[file] = pool.submit(self.compile, file, self.folder / "obj", self.tree)
+                        tests[file] = pool.submit(self.compile, file, self.folder / "obj", self.tree,
+                                                  self.precompiled)
             self.files = len(tests) + 1 + bool(server)
             built = {}
             for exercise in exercises:
