@@ -189,6 +189,8 @@ private:
             "FAULTS=" + start.faults,
             std::string("ASAN_OPTIONS=verify_asan_link_order=0:") +
                 (sanitizer != nullptr ? sanitizer : "")};
+        const char* entered = std::getenv("ENTERED");  // see tests/exercises/entered.hpp
+        if (entered != nullptr) environment.push_back(std::string("ENTERED=") + entered);
 
         const auto pointers = [](std::vector<std::string>& texts) {
             std::vector<char*> list;
