@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <csignal>
 #include <cstdint>
@@ -15,6 +16,8 @@
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "common/error.hpp"
 
 namespace common {
 
@@ -126,6 +129,13 @@ inline void raise_descriptor_limit() {
     }
 }
 
+/// Writes out what was printed. Throws std::system_error if it is lost: the
+/// disk is full, or stdout is closed.
+inline void flush_stdout() {
+    if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0)
+        throw_errno("cannot write to stdout");
+}
+
 /// Runs a program: parses the command line, calls `body`, and reports an
 /// exception as one line on stderr. `name` starts every message; `purpose` is a
 /// line for --help. Returns the exit status: what `body` returns, 1 if it
@@ -152,6 +162,7 @@ inline int run_program(int argc, char** argv, const std::string& name,
     try {
         if (!parse({argv + 1, argv + argc}, options)) {
             std::fputs(usage(name, purpose, options).c_str(), stdout);
+            flush_stdout();
             return 0;
         }
         return body();

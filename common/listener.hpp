@@ -104,12 +104,16 @@ public:
             case EHOSTUNREACH:
             case EOPNOTSUPP:
             case ENETUNREACH:
+            case ETIMEDOUT:
+            case EPROTONOSUPPORT:
+            case ESOCKTNOSUPPORT:
             case EPERM:  // a firewall rule
                 return {};
             case EMFILE:  // this process has no descriptor left
             case ENFILE:  // the system has no open file left
             case ENOBUFS:
             case ENOMEM:
+            case ENOSR:
                 refuse();
                 return {};
             default:

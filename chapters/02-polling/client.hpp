@@ -34,9 +34,10 @@ public:
     [[nodiscard]] State state() const { return state_; }
 
     /// Does what is possible at once: at most one read and one write, so that
-    /// no client delays the others. Returns true if it made progress and more
-    /// may be possible at once; false if the kernel had nothing to read or no
-    /// room to write (EAGAIN), or if the client is finished.
+    /// no client delays the others. Returns true if more may be possible at
+    /// once: bytes moved, or a signal interrupted the call (EINTR). Returns
+    /// false if the kernel had nothing to read or no room to write (EAGAIN), or
+    /// if the client is finished.
     bool serve() {
         bool made_progress = false;
         if (state_ == State::reading) made_progress = receive();
@@ -45,6 +46,10 @@ public:
     }
 
 private:
+    // Both make one system call. Both return what serve() returns: true if
+    // another call may succeed at once. Bytes that were read have to be written
+    // before anything else is read.
+
     bool receive() {
         const ssize_t count = ::read(fd(), buffer_->data(), buffer_->size());
         if (count < 0) return close_unless_transient();
@@ -69,10 +74,13 @@ private:
         return true;
     }
 
-    /// Decides what a failed call means. EAGAIN ("not now") and EINTR (a signal
-    /// came first) lose nothing, and the next call tries again. Any other error
-    /// (ECONNRESET, EPIPE, ETIMEDOUT, ENOBUFS...) ends this client, and only
-    /// this one.
+    /// Decides, from errno, what a failed call means for the client, and
+    /// returns whether another call may succeed at once. After EAGAIN ("not
+    /// now") and EINTR (a signal came first) nothing is lost, and the state
+    /// stays. Only EAGAIN says that there is nothing to read, or no room: a
+    /// server that sleeps after it (chapter 04) must not sleep after EINTR. Any
+    /// other error (ECONNRESET, EPIPE, ETIMEDOUT, ENOBUFS...) ends this client,
+    /// and only this one.
     bool close_unless_transient() {
         if (errno == EAGAIN) return false;
         if (errno == EINTR) return true;

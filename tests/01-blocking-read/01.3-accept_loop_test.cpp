@@ -24,7 +24,8 @@ struct ScriptedListener : support::Interposed {
             if (!errors.empty()) errors.pop_front();
             if (error == client) {
                 story += "client ";
-                return ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+                const bool inherited = (support::accept_flags & SOCK_CLOEXEC) == 0;
+                return ::open("/dev/null", O_RDONLY | (inherited ? 0 : O_CLOEXEC));
             }
             story += "error ";
             errno = error;
@@ -38,7 +39,13 @@ struct ScriptedListener : support::Interposed {
         bool spins = false;
         try {
             blocking::accept_loop(
-                7, [this](const common::Descriptor&) { story += "serve "; },
+                7,
+                [this](const common::Descriptor& socket) {
+                    story += "serve ";
+                    CHECK_MESSAGE((::fcntl(socket.fd(), F_GETFD) & FD_CLOEXEC) != 0,
+                                  "the client's socket should be close-on-exec: a program that the "
+                                  "server starts would keep the connection open (SOCK_CLOEXEC)");
+                },
                 [this] { story += "pause "; });
         } catch (const std::system_error& error) {
             broken = error.code().value();
@@ -72,6 +79,37 @@ TEST_CASE("01.3 a client that has left the queue neither ends the loop nor pause
     CHECK_MESSAGE(
         story == "error error error client serve error ",
         "expected: three errors, a client that is served, and the end; what happened: ", story);
+}
+
+TEST_CASE("01.3 an error of the new connection is no error of the listener") {
+    for (const int error : {ENETDOWN, EPROTO, ENOPROTOOPT, EHOSTDOWN, ENONET, EHOSTUNREACH,
+                            EOPNOTSUPP, ENETUNREACH, EPERM}) {
+        INFO("accept(2) failed with \"", std::generic_category().message(error),
+             "\", which it reports for the connection (accept(2), \"Error handling\"); then a "
+             "client came");
+        ScriptedListener listener({error, client});
+        const std::string story = listener.run();
+        CHECK_MESSAGE(story == "error client serve error ",
+                      "expected: error client serve error; what happened: ", story);
+    }
+}
+
+TEST_CASE("01.3 it neither gives up nor pauses less after many failures") {
+    INFO("accept(2) failed 50 times with EMFILE, a client came, and it failed 50 times again");
+    std::deque<int> script(50, EMFILE);
+    script.push_back(client);
+    script.insert(script.end(), 50, EMFILE);
+    script.push_back(client);
+    std::string expected;
+    for (int round = 0; round < 2; ++round) {
+        for (int i = 0; i < 50; ++i) expected += "error pause ";
+        expected += "client serve ";
+    }
+    const std::string story = ScriptedListener(script).run();
+    CHECK_MESSAGE(story == expected + "error ",
+                  "expected: a pause after each of the 100 errors, and both clients served; what "
+                  "happened: ",
+                  support::difference(story, expected + "error "));
 }
 
 TEST_CASE("01.3 when descriptors or memory run out, it pauses before it tries again") {

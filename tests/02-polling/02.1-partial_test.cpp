@@ -5,9 +5,11 @@
 #include <cerrno>
 #include <cstddef>
 #include <string>
+#include <system_error>
 #include <utility>
 
 #include "chapters/02-polling/client.hpp"
+#include "tests/02-polling/state.hpp"
 #include "tests/support/interposed.hpp"
 #include "tests/support/socket_pair.hpp"
 #include "tests/support/test.hpp"
@@ -29,7 +31,55 @@ TEST_CASE("02.1 after a short write, the next one continues where it stopped") {
                   support::quoted(heard),
                   ". write(2) returns how many bytes it took: continue after them "
                   "(docs/02-polling.md)");
-    CHECK(client.state() == polling::Client::State::reading);
+    support::expect_state(client, "reading", "all that it was owed has been written");
+}
+
+TEST_CASE("02.1 after a signal, serve() says that more may be possible at once") {
+    support::SocketPair pair;
+    polling::Client client(std::move(pair.ours));
+    pair.say("hello");
+    support::Interposed kernel;
+    {
+        INFO("the client sent 'hello'; read(2) failed with EINTR");
+        kernel.read = [](int, void*, std::size_t) -> ssize_t { return errno = EINTR, -1; };
+        CHECK_MESSAGE(
+            client.serve(),
+            "serve() returned false, which says that there is nothing to read. EINTR says "
+            "only that a signal came first: a server that sleeps until new bytes come "
+            "(chapter 04) would sleep although these are there (docs/02-polling.md)");
+        kernel.read = support::Interposed::real_read;
+    }
+    INFO("'hello' was read, and write(2) failed with EINTR");
+    kernel.write = [](int, const void*, std::size_t) -> ssize_t { return errno = EINTR, -1; };
+    client.serve();
+    support::expect_state(client, "writing", "it was read, and not yet written back");
+    CHECK_MESSAGE(client.serve(),
+                  "serve() returned false, which says that there is no room to write. EINTR says "
+                  "only that a signal came first (docs/02-polling.md)");
+    kernel.write = support::Interposed::real_write;
+    CHECK(client.serve());
+    CHECK(pair.heard() == "hello");
+}
+
+TEST_CASE("02.1 any other error ends the client, in a read and in a write") {
+    for (const int error : {ECONNRESET, ETIMEDOUT, ENOBUFS, ENOMEM, EHOSTUNREACH}) {
+        for (const bool in_write : {false, true}) {
+            INFO((in_write ? "write(2)" : "read(2)"), " failed with \"",
+                 std::generic_category().message(error), "\"");
+            support::SocketPair pair;
+            polling::Client client(std::move(pair.ours));
+            pair.say("hello");
+            support::Interposed kernel;
+            const auto fail = [error]() -> ssize_t { return errno = error, -1; };
+            if (in_write) {
+                kernel.write = [fail](int, const void*, std::size_t) { return fail(); };
+            } else {
+                kernel.read = [fail](int, void*, std::size_t) { return fail(); };
+            }
+            CHECK_MESSAGE(!client.serve(), "nothing more is possible: serve() should return false");
+            support::expect_state(client, "finished", "this error does not go away");
+        }
+    }
 }
 
 TEST_CASE("02.1 a signal during a read or a write loses nothing") {
@@ -52,7 +102,9 @@ TEST_CASE("02.1 a signal during a read or a write loses nothing") {
         };
         for (int turn = 0; turn < 10; ++turn) client.serve();
     }
-    CHECK_MESSAGE(client.state() == polling::Client::State::reading,
-                  "EINTR says that a signal came first: try again in the next turn");
-    CHECK(pair.heard() == "hello");
+    support::expect_state(client, "reading",
+                          "EINTR says that a signal came first: try again in the next turn");
+    const std::string heard = pair.heard();
+    CHECK_MESSAGE(heard == "hello", "'hello' should have come back; what came was ",
+                  support::quoted(heard));
 }

@@ -7,15 +7,28 @@
 #include <utility>
 
 #include "chapters/02-polling/client.hpp"
+#include "tests/02-polling/state.hpp"
 #include "tests/support/socket_pair.hpp"
+#include "tests/support/test.hpp"
 
 namespace {
 
 using polling::Client;
+using support::expect_state;
+using support::quoted;
 using support::SocketPair;
 
 /// The most that one call of serve() may move, so that no client delays the others.
 constexpr std::size_t one_turn = 64 * 1024;
+
+const char* const made_progress =
+    "bytes moved, so more may be possible at once: serve() should return true";
+
+void expect_heard(const SocketPair& pair, const std::string& text) {
+    const std::string heard = pair.heard();
+    CHECK_MESSAGE(heard == text, quoted(text), " should have come back; what came was ",
+                  quoted(heard));
+}
 
 TEST_CASE("02.1 a silent client stays in the state reading") {
     SocketPair pair;
@@ -24,7 +37,8 @@ TEST_CASE("02.1 a silent client stays in the state reading") {
         CHECK_MESSAGE(!client.serve(),
                       "there was nothing to read: EAGAIN is neither an error nor "
                       "progress (docs/02-polling.md)");
-        CHECK(client.state() == Client::State::reading);
+        expect_state(client, "reading",
+                     "EAGAIN says that there is nothing to read yet, and nothing about the client");
     }
 }
 
@@ -32,10 +46,11 @@ TEST_CASE("02.1 what was read is written back") {
     SocketPair pair;
     Client client(std::move(pair.ours));
     for (const std::string text : {"a", "two words", "a line\n"}) {
+        INFO("the client sent ", quoted(text), "; serve() was called once");
         pair.say(text);
-        CHECK(client.serve());
-        CHECK(pair.heard() == text);
-        CHECK(client.state() == Client::State::reading);
+        CHECK_MESSAGE(client.serve(), made_progress);
+        expect_heard(pair, text);
+        expect_state(client, "reading", "all that it was owed has been written");
     }
 }
 
@@ -43,17 +58,18 @@ TEST_CASE("02.1 bytes that the kernel does not take stay pending and are sent la
     SocketPair pair;
     const std::size_t full = SocketPair::fill(pair.ours.fd());
     Client client(std::move(pair.ours));
+    INFO("there was no room to write; the client sent 'owed'");
     pair.say("owed");
     client.serve();
-    CHECK_MESSAGE(
-        client.state() == Client::State::writing,
-        "the answer could not be written, so the client is still owed it (docs/02-polling.md)");
-    CHECK_MESSAGE(!client.serve(), "nothing can move until the client reads");
+    expect_state(client, "writing",
+                 "the answer could not be written (EAGAIN), so the client is still owed it");
+    CHECK_MESSAGE(!client.serve(), "nothing can move until the client reads: false");
 
+    INFO("then the client read all that was on its way, so there was room again");
     CHECK(pair.heard().size() == full);
-    CHECK(client.serve());
-    CHECK(pair.heard() == "owed");
-    CHECK(client.state() == Client::State::reading);
+    CHECK_MESSAGE(client.serve(), made_progress);
+    expect_heard(pair, "owed");
+    expect_state(client, "reading", "all that it was owed has been written");
 }
 
 TEST_CASE("02.1 a client that is owed bytes is not read from") {
@@ -79,13 +95,15 @@ TEST_CASE("02.1 a turn is bounded, however many bytes have come") {
     REQUIRE(sent > one_turn);
     Client client(std::move(pair.ours));
     std::size_t total = 0;
+    INFO("the client sent ", sent, " bytes, and read after each call of serve()");
     while (client.serve()) {
         const std::size_t came = pair.heard().size();
         CHECK_MESSAGE(came <= one_turn, "one call of serve() moved ", came, " of ", sent,
                       " bytes: a client that sends much would delay the others");
         total += came;
     }
-    CHECK(total == sent);
+    CHECK_MESSAGE(total == sent, "all ", sent, " bytes should have come back while serve() ",
+                  "returned true; it was ", total);
 }
 
 TEST_CASE("02.1 single bytes, in any mixture of reading and serving, come back in order") {
@@ -101,7 +119,8 @@ TEST_CASE("02.1 single bytes, in any mixture of reading and serving, come back i
     }
     while (client.serve()) heard += pair.heard();
     heard += pair.heard();
-    CHECK(heard == said);
+    const std::string wrong = support::difference(heard, said);
+    CHECK_MESSAGE(wrong.empty(), "the bytes should have come back in order: ", wrong);
 }
 
 TEST_CASE("02.1 after the end of input, pending bytes are delivered; then the client is finished") {
@@ -116,27 +135,27 @@ TEST_CASE("02.1 after the end of input, pending bytes are delivered; then the cl
                   "10 bytes (docs/02-polling.md)");
     CHECK(pair.heard().size() == full);
     for (int i = 0; i < 3; ++i) client.serve();
-    CHECK(pair.heard() == "last words");
-    CHECK(client.state() == Client::State::finished);
-    CHECK(!client.serve());
+    expect_heard(pair, "last words");
+    expect_state(client, "finished", "the end of its input was read, and nothing is owed");
+    CHECK_MESSAGE(!client.serve(), "a finished client has nothing to do: false");
 }
 
 TEST_CASE("02.1 a client that has disconnected is finished, in a read and in a write") {
     SocketPair quiet;
     Client reading(std::move(quiet.ours));
     quiet.theirs.close();
-    CHECK(!reading.serve());
-    CHECK(reading.state() == Client::State::finished);
+    CHECK_MESSAGE(!reading.serve(), "read(2) returned 0, the end of input: false");
+    expect_state(reading, "finished", "read(2) returned 0, the end of input, and nothing is owed");
 
     SocketPair pair;
     SocketPair::fill(pair.ours.fd());
     Client writing(std::move(pair.ours));
     pair.say("owed");
     writing.serve();
-    REQUIRE(writing.state() == Client::State::writing);
+    expect_state(writing, "writing", "there was no room for the answer");
     pair.theirs.close();
     CHECK_MESSAGE(!writing.serve(), "EPIPE: the client has disconnected");
-    CHECK(writing.state() == Client::State::finished);
+    expect_state(writing, "finished", "write(2) failed with EPIPE: the client has disconnected");
 }
 
 TEST_CASE("destroying a client closes its descriptor") {

@@ -5,6 +5,7 @@
 
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <cstddef>
@@ -14,6 +15,9 @@ namespace support {
 
 /// The flags of the recv(2) or send(2) that is under way; -1: it is a read(2) or a write(2).
 inline int transfer_flags = -1;
+
+/// The flags of the accept4(2) that is under way; 0 for accept(2).
+inline int accept_flags = 0;
 
 struct TransferFlags {
     explicit TransferFlags(int flags) { transfer_flags = flags; }
@@ -84,8 +88,22 @@ __attribute__((weak)) ssize_t send(int fd, const void* data, size_t size, int fl
     return write(fd, data, size);
 }
 
+/// Both may move fewer bytes than they are offered, so the first block is enough.
+__attribute__((weak)) ssize_t readv(int fd, const iovec* blocks, int count) {
+    while (count > 1 && blocks->iov_len == 0) ++blocks, --count;
+    return read(fd, blocks->iov_base, blocks->iov_len);
+}
+
+__attribute__((weak)) ssize_t writev(int fd, const iovec* blocks, int count) {
+    while (count > 1 && blocks->iov_len == 0) ++blocks, --count;
+    return write(fd, blocks->iov_base, blocks->iov_len);
+}
+
 __attribute__((weak)) int accept4(int fd, sockaddr* address, socklen_t* size, int flags) {
-    if (support::interposed != nullptr) return support::interposed->accept(fd);
+    if (support::interposed != nullptr) {
+        support::accept_flags = flags;
+        return support::interposed->accept(fd);
+    }
     return static_cast<int>(::syscall(SYS_accept4, fd, address, size, flags));
 }
 

@@ -2,6 +2,7 @@
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -137,7 +138,9 @@ void wait_until(const std::string& what, const std::function<bool()>& condition)
 std::string quoted(std::string_view text) {
     std::string shown = "'";
     for (const char c : text.substr(0, 60)) {
-        if (c >= ' ' && c <= '~') {
+        if (c == '\\') {
+            shown += "\\\\";
+        } else if (c >= ' ' && c <= '~') {
             shown += c;
         } else if (c == '\n') {
             shown += "\\n";
@@ -149,6 +152,17 @@ std::string quoted(std::string_view text) {
     }
     if (text.size() > 60) shown += "... (" + std::to_string(text.size()) + " bytes)";
     return shown + "'";
+}
+
+std::string difference(std::string_view came, std::string_view expected) {
+    if (came == expected) return "";
+    const auto at =
+        static_cast<std::size_t>(std::ranges::mismatch(came, expected).in1 - came.begin());
+    const std::string sizes = std::to_string(expected.size()) + " bytes were expected, " +
+                              std::to_string(came.size()) + " came";
+    return sizes + "; from byte " + std::to_string(at) +
+           " on, expected: " + quoted(expected.substr(at, 20)) +
+           ", came: " + quoted(came.substr(at, 20));
 }
 
 }  // namespace support

@@ -46,4 +46,8 @@ inline constexpr bool thread_sanitizer = false;
 /// Returns the text in quotes, readable even if it is long or binary: 'ab\n... (5000 bytes)'.
 std::string quoted(std::string_view text);
 
+/// Returns the first difference, in a line that stays short however long the texts are:
+/// "512 bytes were expected, 16384 came; from byte 512 on, expected: '', came: '????'".
+std::string difference(std::string_view came, std::string_view expected);
+
 }  // namespace support
