@@ -13,8 +13,9 @@ import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("BUILD", ROOT / "build"))
-SERVERS = [name for name in os.environ.get("SERVERS", "").split(",") if name] or sorted(
-    path.name for path in BUILD.glob("0*-*") if path.is_file()
+SERVERS = (
+    [name for name in os.environ["SERVERS"].split(",") if name] if "SERVERS" in os.environ
+    else sorted(path.name for path in BUILD.glob("0*-*") if path.is_file())
 )
 PATIENCE = 10 * float(os.environ.get("PATIENCE", "1"))  # seconds until a wait has failed
 

@@ -39,6 +39,7 @@ LEFT_OUT = [
     (r"^make (book|conformance|recordings)\b", "needs npm, or is for authors"),
     (r"^make (handout|grade|gradescope|verify-exercises)\b", "for teachers"),
     (r"tests/run.py .*--table", "minutes, and the service tests are typed as make test-NN"),
+    (r"^make step-07.3 SANITIZE", "ends with the report of a leak, as its page says"),
     (r"^(ss|strace -r) ", "beside a server in another terminal"),
 ]
 SERVER = re.compile(r"^(make serve-\S+|build/(?!07)\d\d-[\w-]+)( [^|;&>]*)?$")
