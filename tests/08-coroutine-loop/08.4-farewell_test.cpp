@@ -29,8 +29,7 @@ const std::string bye = "bye";
 void require_open(const Pair& pair) {
     REQUIRE_MESSAGE(!at_end(pair.theirs.fd()),
                     "farewell() has returned, its task has not even begun, and the connection is "
-                    "closed. The descriptor was a capture: a member of the lambda, and that was a "
-                    "variable of farewell(). A frame holds parameters, not captures "
+                    "closed. Which object owns the descriptor, and when is that object destroyed? "
                     "(docs/08-lifetime.md)");
 }
 

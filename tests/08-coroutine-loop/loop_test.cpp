@@ -92,6 +92,24 @@ TEST_SUITE("sleeping") {
         CHECK(world.log == Log{"0: d", "10: b", "20: a", "20: c"});
     }
 
+    TEST_CASE("all sleepers that are due wake in one turn") {
+        World world;
+        int awake = 0;
+        std::vector<int> seen;
+        for (int i = 0; i < 10; ++i) {
+            world.loop.spawn("sleeper",
+                             [](EventLoop& loop, int& count, std::vector<int>& all) -> Task<> {
+                                 co_await loop.async_sleep(5ms);
+                                 ++count;
+                                 co_await loop.async_sleep(0ms);
+                                 all.push_back(count);
+                             }(world.loop, awake, seen));
+        }
+        world.loop.run();
+        CHECK_MESSAGE(seen == std::vector<int>(10, 10),
+                      "all ten are due at 5 ms: they should be awake before the next turn begins");
+    }
+
     TEST_CASE("async_sleep(0) lets all other ready tasks run first") {
         World world;
         const auto twice = [](World& w, std::string name) -> Task<> {

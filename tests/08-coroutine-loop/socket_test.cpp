@@ -188,6 +188,22 @@ TEST_SUITE("the traps of edge triggering") {
     }
 
     TEST_CASE(
+        "a task that never waits, alone on its loop, is no deadlock when its budget is spent") {
+        World world;
+        Pair pair;
+        testing::write_all(pair.theirs.fd(), std::string(200, '#'));
+        Socket socket(world.loop, std::move(pair.ours));
+        int reads = 0;
+        world.loop.spawn("greedy", [](Socket& s, int& count) -> Task<> {
+            std::array<char, 1> byte{};
+            for (; count < 200; ++count) co_await s.read(byte);
+        }(socket, reads));
+        world.loop.run();
+        CHECK(reads == 200);
+        CHECK(world.milliseconds() == 0);
+    }
+
+    TEST_CASE(
         "two tasks that never wait share the turns evenly, and each has a budget of its own") {
         World world;
         Pair one;

@@ -6,9 +6,9 @@
 
 namespace {
 
+/// When it resumes, the caller's string is gone.
 Task<> greet_wrong(EventLoop& loop, const std::string& name) {
     co_await loop.async_sleep(1s);
-    // By now, the caller's string is gone.
     std::printf("hello %s\n", name.c_str());
 }
 

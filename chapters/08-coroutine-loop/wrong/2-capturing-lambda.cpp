@@ -9,6 +9,7 @@ namespace {
 const std::string answer =
     "forty-two, and that is all there is to be said about it";
 
+/// The task lives on when this function returns, the lambda does not.
 void start_wrong(EventLoop& loop) {
     const auto tell = [&loop, text = answer]() -> Task<> {
         co_await loop.async_sleep(1s);
@@ -16,7 +17,6 @@ void start_wrong(EventLoop& loop) {
         std::printf("the answer is %s\n", text.c_str());
     };
     loop.spawn("tell", tell());
-    // The task lives on, the lambda does not.
 }
 
 /// Without captures: what the coroutine needs comes as parameters, which are in

@@ -9,10 +9,10 @@ Task<> save(EventLoop& loop, int& saved) {
     ++saved;
 }
 
+/// Task is [[nodiscard]]: as a statement of its own, the call would not compile
+/// (-Werror). A variable silences the compiler, and the task is destroyed
+/// before it has begun.
 Task<> wrong(EventLoop& loop, int& saved) {
-    // Task is [[nodiscard]]: as a statement of its own this would not compile
-    // (-Werror). A variable silences the compiler, and the task is destroyed
-    // before it has begun.
     [[maybe_unused]] const Task<> saving = save(loop, saved);
     co_return;
 }
