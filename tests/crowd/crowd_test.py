@@ -87,7 +87,8 @@ class RightServer(Crowd):
         self.server("")
         run = self.crowd()
         self.assertEqual((run.returncode, run.stderr), (0, ""), run.stdout)
-        self.assertRegex(run.stdout, r"(?m)^03-select .* ms .* ms .* s +\d+% .* all$")
+        # On a busy machine a figure may be marked ("!").
+        self.assertRegex(run.stdout, r"(?m)^03-select .* m?s[ !].* m?s[ !].* s +\d+%.* all$")
         self.assertNotIn("\x1b", run.stdout, "colours are for terminals only")
         self.expect_width(run.stdout)
 
@@ -96,7 +97,7 @@ class RightServer(Crowd):
         run = self.crowd("03", LC_ALL="C", PYTHONIOENCODING="ascii")
         self.assertEqual((run.returncode, run.stderr), (0, ""), run.stdout)
         # On a busy machine the crowd itself may miss a column (".").
-        self.assertRegex(run.stdout, r"(?m)^talker 5 +[#o][#o.-]{9}")
+        self.assertRegex(run.stdout, r"(?m)^talker 5 +[#o-][#o.-]{9}")
         self.assertTrue(run.stdout.isascii(), run.stdout)
         self.expect_width(run.stdout)
 
