@@ -175,8 +175,13 @@ class Walk:
         """Every command of every page once; first those that build, last those that start work."""
         names = ["README.md", *sorted(str(path.relative_to(self.folder))
                                       for path in self.folder.glob("docs/*.md"))]
-        found = [command for name in names
-                 for command in commands_of(name, (self.folder / name).read_text())]
+        found = []
+        for name in names:
+            complete = re.match(r"docs/\d\d", name) and name[5:7] < self.first
+            # Scripts that measure a complete chapter measure the same as in the complete course,
+            # where `make docs-check` runs them.
+            found += [command for command in commands_of(name, (self.folder / name).read_text())
+                      if not complete or re.match(r"(make|build/)[^\n]*$", command.text)]
         found = list(dict.fromkeys([Command("make run"), Command("make"), Command("make serve-chat"),
                                     *found]))
         starts = [command for command in found if re.match("make (start|reset)-", command.text)]
