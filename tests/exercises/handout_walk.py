@@ -37,6 +37,7 @@ LEFT_OUT = [
     (r"^nc\b", "a line is sent to every server that is started"),
     (r"^make (bench|bench-growth|mutants)\b|tests/bench/bench.py(?!.*--show)", "measures for minutes"),
     (r"^make (book|conformance|recordings|figures)\b", "needs npm or gnuplot, or is for authors"),
+    (r"^make -B all", "compiles everything again"),
     (r"^make (handout|grade|gradescope|verify-exercises)\b", "for teachers"),
     (r"tests/run.py .*--table", "minutes, and the service tests are typed as make test-NN"),
     (r"^make step-07.3 SANITIZE", "ends with the report of a leak, as its page says"),
