@@ -118,6 +118,7 @@ class Walk:
                 if SERVER.match(command.text):
                     trouble, output = self.serve(command.text)
                 else:
+                    pages.run.cache_clear()  # the same words may do something else by now
                     status, output = pages.run(self.folder, command.text, command.server or None)
                     trouble = self.trouble(command, status, output)
             except pages.Problem as problem:
@@ -209,7 +210,7 @@ class Walk:
             shutil.copyfile(ROOT / "chapters" / chapter / path.relative_to(
                 self.folder / "work" / chapter), path)
         for text in solved:
-            self.type(Command(f"make {text} "))  # the same words as above, and not their old result
+            self.type(Command(f"make {text}"))
 
 
 def walk(folder, first):
