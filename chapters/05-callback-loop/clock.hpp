@@ -14,6 +14,13 @@ inline constexpr TimePoint no_wait = TimePoint::min();
 /// The deadline of a wait that only an event ends.
 inline constexpr TimePoint no_deadline = TimePoint::max();
 
+/// Returns the time that is `delay` after `time`: `time` itself if `delay` is
+/// negative, and no_deadline if there is no time that late.
+inline TimePoint later(TimePoint time, Duration delay) {
+    if (delay <= Duration::zero()) return time;
+    return delay < no_deadline - time ? time + delay : no_deadline;
+}
+
 /// Tells a loop what time it is and how long it may sleep.
 class Clock {
 public:
@@ -41,14 +48,13 @@ public:
         TimePoint next) const override {
         using std::chrono::milliseconds;
         if (next == no_deadline) return milliseconds(-1);
-        if (next == no_wait) return milliseconds(0);
+        const TimePoint now = std::chrono::steady_clock::now();
+        if (next <= now) return milliseconds(0);
         // Rounded up, so that no wait ends a moment before its timer is due.
         // At most an hour, which fits into epoll_wait's int: after it the loop
         // just waits again.
-        const auto rest = std::chrono::ceil<milliseconds>(
-            next - std::chrono::steady_clock::now());
-        return std::clamp<milliseconds>(rest, milliseconds(0),
-                                        std::chrono::hours(1));
+        const auto rest = std::chrono::ceil<milliseconds>(next - now);
+        return std::min<milliseconds>(rest, std::chrono::hours(1));
     }
 
     void advance_to(TimePoint /*next*/) override {}

@@ -40,9 +40,12 @@ public:
     /// Destroys all callbacks. The destructors of what they captured may still
     /// remove callbacks and cancel timers here.
     ~EventLoop() {
-        poller_.remove_all();
-        timers_.cancel_all();
-        std::exchange(tasks_, {});
+        // A destructor may add what another one has removed: until it is quiet.
+        while (poller_.count() > 0 || !timers_.empty() || !tasks_.empty()) {
+            poller_.remove_all();
+            timers_.cancel_all();
+            std::exchange(tasks_, {});
+        }
     }
 
     EventLoop(const EventLoop&) = delete;
@@ -56,11 +59,16 @@ public:
     void run() {
         if (in_callback_)
             throw std::logic_error("run() was called by a callback");
-        stopped_ = false;
-        while (!stopped_ && is_alive()) turn();
+        while (true) {
+            // What a removed callback owns may stop the loop or queue a task.
+            poller_.destroy_retired();
+            if (std::exchange(stopped_, false) || !is_alive()) return;
+            turn();
+        }
     }
 
-    /// Makes run() return at the end of this turn, without sleeping before.
+    /// Makes run() return at the end of this turn, without sleeping before. If
+    /// the loop is not running, its next run() returns at once.
     void stop() { stopped_ = true; }
 
     // --- The task queue ---
@@ -92,9 +100,11 @@ public:
         return timers_.set(due, std::move(callback));
     }
 
-    /// Calls `callback` once, after `delay` or later.
+    /// Calls `callback` once, after `delay` or later. A negative delay counts
+    /// as none. One that ends beyond the last time that the clock can show
+    /// (Duration::max()) never ends.
     TimerHandle call_later(Duration delay, Callback callback) {
-        return call_at(now() + delay, std::move(callback));
+        return call_at(later(now(), delay), std::move(callback));
     }
 
     /// Destroys the timer's callback. Does nothing and returns false if the
@@ -205,7 +215,9 @@ private:
 
     /// Calls `callback`, and reports it if it was slow, also when it throws.
     void call(const Callback& callback) {
-        const TimePoint start = report_slow_ ? now() : TimePoint();
+        // The callback may be the one that asks for reports, or changes them.
+        const bool measured = static_cast<bool>(report_slow_);
+        const TimePoint start = measured ? now() : TimePoint();
         std::exception_ptr error;
         in_callback_ = true;
         try {
@@ -214,9 +226,11 @@ private:
             error = std::current_exception();
         }
         in_callback_ = false;
-        if (report_slow_) {
+        if (measured && report_slow_) {
             const Duration held_up = now() - start;
-            if (held_up >= threshold_) report_slow_(held_up);
+            // A copy, because the report may replace itself.
+            const auto report = report_slow_;
+            if (held_up >= threshold_) report(held_up);
         }
         if (error) std::rethrow_exception(error);
     }

@@ -67,16 +67,18 @@ public:
     }
 
     /// Destroys the removed callbacks and everything they captured. The
-    /// destructors of what they captured may use the loop, so this is done
-    /// while no callback runs, and before the loop decides how long wait() may
-    /// block.
+    /// destructors of what they captured may use the loop, and remove more
+    /// callbacks, so this is done while no callback runs, and before the loop
+    /// decides how long wait() may block.
     void destroy_retired() {
-        std::exchange(retired_callbacks_, {});
-        std::exchange(retired_registrations_, {});
+        while (!retired_callbacks_.empty() || !retired_registrations_.empty()) {
+            std::exchange(retired_callbacks_, {});
+            std::exchange(retired_registrations_, {});
+        }
     }
 
     void remove_all() {
-        std::exchange(registrations_, {});
+        while (!registrations_.empty()) std::exchange(registrations_, {});
         destroy_retired();
     }
 

@@ -63,11 +63,12 @@ public:
                 ++timer;
                 continue;
             }
-            // Taken out, it lives until its callback has returned.
-            const auto fired = timers_.extract(timer);
-            call(fired.mapped());
-            // The callback may have changed the queue: look again.
-            timer = timers_.upper_bound(fired.key());
+            const TimerHandle fired = timer->first;
+            // Taken out, the callback lives until it has returned. What it
+            // owns is destroyed then, and may cancel other timers.
+            call(timers_.extract(timer).mapped());
+            // Only now is the queue at rest: look again.
+            timer = timers_.upper_bound(fired);
         }
     }
 

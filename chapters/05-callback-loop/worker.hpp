@@ -26,7 +26,7 @@ public:
           thread_([this](const std::stop_token& stop) { work(stop); }) {}
 
     /// Waits for the job that is running. Jobs that have not begun are dropped,
-    /// and their `then` with them.
+    /// and no `then` is called any more, not even that of a job that is done.
     ~Worker() {
         thread_.request_stop();
         thread_.join();
@@ -43,10 +43,11 @@ public:
     template <class Job, class Then>
     void run(Job job, Then then) {
         add([assignment = std::make_shared<Assignment<Job, Then>>(
-                 loop_, std::move(job), std::move(then))]() mutable {
+                 loop_, alive_, std::move(job), std::move(then))]() mutable {
             assignment->job();
             EventLoop& loop = assignment->loop;
             loop.call_soon_threadsafe([assignment = std::move(assignment)] {
+                if (assignment->worker.expired()) return;
                 assignment->then(assignment->job.get_future());
             });
         });
@@ -57,8 +58,12 @@ private:
     /// loop's thread, with everything that the two functions captured.
     template <class Job, class Then>
     struct Assignment {
-        Assignment(EventLoop& loop, Job job, Then then)
-            : loop(loop), job(std::move(job)), then(std::move(then)) {
+        Assignment(EventLoop& loop, std::weak_ptr<void> worker, Job job,
+                   Then then)
+            : loop(loop),
+              worker(std::move(worker)),
+              job(std::move(job)),
+              then(std::move(then)) {
             loop.work_started();
         }
         ~Assignment() { loop.work_finished(); }
@@ -66,6 +71,9 @@ private:
         Assignment& operator=(const Assignment&) = delete;
 
         EventLoop& loop;
+        // Expired once the worker has been destroyed: `then` may use what was
+        // destroyed together with it.
+        std::weak_ptr<void> worker;
         // Puts the job's result or exception into a future.
         std::packaged_task<std::invoke_result_t<Job>()> job;
         Then then;
@@ -91,6 +99,7 @@ private:
     }
 
     EventLoop& loop_;
+    const std::shared_ptr<void> alive_ = std::make_shared<int>();
     std::mutex mutex_;  // guards jobs_
     std::condition_variable_any changed_;
     std::deque<std::function<void()>> jobs_;

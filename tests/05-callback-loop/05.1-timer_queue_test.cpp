@@ -236,6 +236,37 @@ TEST_CASE("05.1 cancel_all() cancels all timers") {
     CHECK_MESSAGE(timers.fire(1) == "b", "afterwards the queue can be used as before");
 }
 
+TEST_CASE("05.1 what a callback owns may cancel other timers when it is destroyed") {
+    TimerQueue queue;
+    std::string log;
+    TimerHandle next;
+    const auto connection = [&] { return testing::at_the_end([&] { queue.cancel(next); }); };
+    SUBCASE("after it was called") {
+        INFO("timer a is called; then its callback is destroyed, and what it owns cancels timer b");
+        queue.set(at(1), [&log, owned = connection()] { log += 'a'; });
+        next = queue.set(at(1), [&log] { log += 'b'; });
+        queue.set(at(2), [&log] { log += 'c'; });
+        queue.fire(at(3), [](const Callback& callback) { callback(); });
+        CHECK_MESSAGE(log == "ac", "destroy the callback first, and then look for the next timer");
+    }
+    SUBCASE("when its own timer is cancelled") {
+        INFO("timer a is cancelled; what its callback owns cancels timer b");
+        const TimerHandle a = queue.set(at(1), [owned = connection()] {});
+        next = queue.set(at(1), [&log] { log += 'b'; });
+        CHECK(queue.cancel(a));
+        CHECK(queue.empty());
+    }
+    SUBCASE("by cancel_all()") {
+        INFO(
+            "cancel_all() destroys the callbacks; what the first one owns cancels the second "
+            "timer");
+        queue.set(at(1), [owned = connection()] {});
+        next = queue.set(at(1), [] {});
+        queue.cancel_all();
+        CHECK(queue.empty());
+    }
+}
+
 TEST_CASE("05.1 100,000 timers, of which every tenth is left to fire") {
     constexpr int count = 100'000;
     TimerQueue queue;

@@ -10,6 +10,7 @@
 
 #include "chapters/05-callback-loop/event_loop.hpp"
 #include "tests/05-callback-loop/pair.hpp"
+#include "tests/05-callback-loop/witness.hpp"
 
 using callbacks::Duration;
 using callbacks::EventLoop;
@@ -62,19 +63,12 @@ TEST_CASE("what callbacks own may use the loop while it is destroyed") {
 }
 
 TEST_CASE("what a removed reader owns may wake or stop the loop while it is destroyed") {
-    struct AtTheEnd {
-        std::function<void()> act;
-        explicit AtTheEnd(std::function<void()> what) : act(std::move(what)) {}
-        AtTheEnd(const AtTheEnd&) = delete;
-        AtTheEnd& operator=(const AtTheEnd&) = delete;
-        ~AtTheEnd() { act(); }
-    };
     const testing::Pair pair;
     const testing::Pair silent;
     EventLoop loop;
     Log log;
     const auto reader_that_owns = [&](std::function<void()> act) {
-        loop.add_reader(pair.ours.fd(), [&, owned = std::make_shared<AtTheEnd>(std::move(act))] {
+        loop.add_reader(pair.ours.fd(), [&, owned = testing::at_the_end(std::move(act))] {
             log.emplace_back("ready");
             loop.remove_reader(pair.ours.fd());
         });
@@ -96,6 +90,54 @@ TEST_CASE("what a removed reader owns may wake or stop the loop while it is dest
         loop.run();
         CHECK(log == Log{"ready"});
     }
+    SUBCASE("the removal of another reader, which owns the one that calls stop()") {
+        const testing::Pair other;
+        loop.add_reader(other.ours.fd(), [owned = testing::at_the_end([&] { loop.stop(); })] {});
+        reader_that_owns([&] { loop.remove_reader(other.ours.fd()); });
+        loop.run();  // hangs if the second one is destroyed only after the next wait
+        CHECK(log == Log{"ready"});
+    }
+}
+
+TEST_CASE("a task that the last removed reader queues while it is destroyed still runs") {
+    const testing::Pair pair;
+    EventLoop loop;
+    Log log;
+    loop.add_reader(pair.ours.fd(), [&, owned = testing::at_the_end([&] {
+                                            loop.call_soon([&] { log.emplace_back("task"); });
+                                        })] { loop.remove_reader(pair.ours.fd()); });
+    testing::write_all(pair.theirs.fd(), "x");
+    loop.run();
+    CHECK(log == Log{"task"});
+}
+
+TEST_CASE("what a callback owns may use the loop while the loop is destroyed") {
+    const testing::Pair pair;
+    Log log;
+    {
+        EventLoop loop;
+        loop.add_reader(pair.ours.fd(), [owned = testing::at_the_end([&] {
+                                             log.emplace_back("reader");
+                                             loop.call_later(1h, [] {});
+                                         })] {});
+        loop.call_soon([owned = testing::at_the_end([&] {
+                            log.emplace_back("task");
+                            loop.call_soon([owned = testing::at_the_end(
+                                                [&] { log.emplace_back("task of a task"); })] {});
+                        })] {});
+    }
+    CHECK(log == Log{"reader", "task", "task of a task"});
+}
+
+TEST_CASE("stop() before run(): that run() returns at once, and the next one runs") {
+    EventLoop loop;
+    Log log;
+    loop.call_soon([&] { log.emplace_back("task"); });
+    loop.stop();
+    loop.run();
+    CHECK(log.empty());
+    loop.run();
+    CHECK(log == Log{"task"});
 }
 
 TEST_CASE("a slow callback is reported with the time for which it blocked the loop") {
@@ -116,6 +158,27 @@ TEST_CASE("a slow callback is reported with the time for which it blocked the lo
     });
     CHECK_THROWS(loop.run());
     CHECK(reports.size() == 3);
+}
+
+TEST_CASE("a callback may ask for reports of slow callbacks, change them, and end them") {
+    SimulatedClock clock;
+    EventLoop loop(clock);
+    clock.advance(24h);
+    std::vector<Duration> reports;
+    const auto report = [&](Duration held_up) { reports.push_back(held_up); };
+    loop.call_soon([&] { loop.report_slow_callbacks(1s, report); });
+    loop.run();
+    CHECK_MESSAGE(reports.empty(), "the callback that asks was not measured from its start");
+    loop.call_soon([&] {
+        clock.advance(2s);
+        loop.report_slow_callbacks(1s, [&](Duration held_up) {
+            loop.report_slow_callbacks(1s, nullptr);  // destroys the function that runs
+            report(held_up);
+        });
+    });
+    loop.call_soon([&] { clock.advance(3s); });
+    loop.run();
+    CHECK(reports == std::vector<Duration>{2s});
 }
 
 TEST_CASE("call_soon_threadsafe() wakes a loop that sleeps") {

@@ -53,6 +53,38 @@ TEST_CASE("a wait for a timer is rounded up: it does not spin through the last m
     CHECK(clock.poll_timeout(clock.now() + 24h * 365) <= 24h);
 }
 
+TEST_CASE("a delay that is longer than the clock can show never ends") {
+    SimulatedClock clock;
+    EventLoop loop(clock);
+    clock.advance(1s);
+    Log log;
+    loop.call_later(callbacks::Duration::max(), [&] { log.emplace_back("never"); });
+    loop.call_later(callbacks::Duration::max() - 1ns, [&] { log.emplace_back("never"); });
+    loop.call_later(24h * 365, [&] { loop.stop(); });
+    loop.run();
+    CHECK(log.empty());
+}
+
+TEST_CASE("a negative delay counts as none, also for a timer that a timer sets") {
+    for (const bool simulated : {true, false}) {
+        SimulatedClock simulation;
+        EventLoop loop(simulated ? static_cast<callbacks::Clock&>(simulation)
+                                 : callbacks::steady_clock());
+        int fired = 0;
+        const std::function<void()> again = [&] {
+            if (++fired < 3) loop.call_later(callbacks::Duration::min(), again);
+        };
+        loop.call_soon(again);
+        loop.run();  // hangs if the time overflows
+        CHECK(fired == 3);
+    }
+    EventLoop loop;
+    int fired = 0;
+    loop.call_later(0s, [&] { loop.call_at(TimePoint::min() + 1ns, [&] { ++fired; }); });
+    loop.run();
+    CHECK(fired == 1);
+}
+
 TEST_CASE("timers set while timers fire wait for the next turn") {
     SimulatedClock clock;
     EventLoop loop(clock);

@@ -1,5 +1,9 @@
-// An object that reports when it is destroyed.
+// Objects that report when they are destroyed.
 #pragma once
+
+#include <functional>
+#include <memory>
+#include <utility>
 
 namespace testing {
 
@@ -19,5 +23,18 @@ public:
 private:
     bool& gone_;
 };
+
+/// Calls a function when it is destroyed, as the destructor of an object does that cancels its
+/// timers and removes its readers. Shared, since a std::function copies what it owns.
+inline std::shared_ptr<void> at_the_end(std::function<void()> act) {
+    struct AtTheEnd {
+        std::function<void()> act;
+        explicit AtTheEnd(std::function<void()> what) : act(std::move(what)) {}
+        AtTheEnd(const AtTheEnd&) = delete;
+        AtTheEnd& operator=(const AtTheEnd&) = delete;
+        ~AtTheEnd() { act(); }
+    };
+    return std::make_shared<AtTheEnd>(std::move(act));
+}
 
 }  // namespace testing

@@ -24,7 +24,7 @@ public:
         : loop_(loop) {
         period_ = period;
         callback_ = std::make_shared<Callback>(std::move(callback));
-        set(loop_.now() + period_);
+        set(later(loop_.now(), period_));
     }
 
     ~RepeatingTimer() { cancel(); }
