@@ -158,24 +158,31 @@ TEST_CASE(
     };
     INFO(
         "accept(2) said ENFILE; the task that called accept() was cancelled, and another calls it");
+    bool still_paused = false;
     auto before = world.loop.spawn("accept", accept_one(world, listener));
-    world.loop.spawn("test",
-                     [](World& w, Listener& on, coroutines::TaskHandle& other, int& count,
-                        bool& is_exhausted) -> Task<> {
-                         co_await w.loop.async_sleep(10ms);
-                         CHECK_MESSAGE(count == 2,
-                                       "accept(2) should be called twice, the second time with the "
-                                       "reserve; then not for 100 ms. It was called ",
-                                       count, " times");
-                         other.cancel();
-                         is_exhausted = false;
-                         w.loop.spawn("accept again", accept_one(w, on));
-                     }(world, listener, before, accepts, exhausted));
+    const auto look = [](World& w, Listener& on, coroutines::TaskHandle& other, int& count,
+                         bool& is_exhausted, bool& is_paused) -> Task<> {
+        co_await w.loop.async_sleep(10ms);
+        CHECK_MESSAGE(count == 2,
+                      "accept(2) should be called twice, the second time with the reserve; then "
+                      "not for 100 ms. It was called ",
+                      count, " times");
+        other.cancel();
+        is_exhausted = false;
+        w.loop.spawn("accept again", accept_one(w, on));
+        co_await w.loop.async_sleep(0ms);
+        co_await w.loop.async_sleep(0ms);
+        // By now the second accept() has begun.
+        is_paused = on.paused();
+    };
+    world.loop.spawn("test", look(world, listener, before, accepts, exhausted, still_paused));
     world.loop.run();
     REQUIRE(world.log.size() == 1);
-    const int when = std::stoi(world.log[0]);
-    // The pause is 100 ms of real time, in which the clock of this test has not moved.
-    CHECK_MESSAGE(when > 10, "the listener was still to be left alone, and was asked at ", when);
+    // The pause is 100 ms of real time, of which a busy machine may have used all.
+    if (still_paused) {
+        CHECK_MESSAGE(world.log[0] != "10: a client",
+                      "the listener was still to be left alone, and was asked");
+    }
 }
 
 TEST_CASE("a connected socket is closed on exec, does not block, and sends at once") {
