@@ -5,15 +5,12 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <chrono>
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <string>
 #include <system_error>
@@ -25,43 +22,18 @@
 #include "common/descriptor.hpp"
 #include "common/error.hpp"
 #include "common/listener.hpp"
+#include "tests/08-coroutine-loop/kernel.hpp"
 #include "tests/08-coroutine-loop/world.hpp"
 #include "tests/support/interposed.hpp"
 #include "tests/support/test.hpp"
-
-namespace {
-
-/// Says what the next EPOLL_CTL_ADD of a descriptor fails with; 0: it does not fail.
-std::function<int(int fd)> refuse_watch;
-/// Says what connect(2) returns -1 with, after the kernel has begun to connect; 0: its own result.
-int connect_error = 0;
-
-}  // namespace
-
-// NOLINTBEGIN(readability-inconsistent-declaration-parameter-name): glibc's begin with __
-extern "C" int epoll_ctl(int epoll, int operation, int fd, epoll_event* event) noexcept {
-    if (operation == EPOLL_CTL_ADD && refuse_watch) {
-        if (const int error = refuse_watch(fd); error != 0) {
-            errno = error;
-            return -1;
-        }
-    }
-    return static_cast<int>(::syscall(SYS_epoll_ctl, epoll, operation, fd, event));
-}
-
-extern "C" int connect(int fd, const sockaddr* address, socklen_t size) {
-    const int result = static_cast<int>(::syscall(SYS_connect, fd, address, size));
-    if (connect_error == 0) return result;
-    errno = connect_error;
-    return -1;
-}
-// NOLINTEND(readability-inconsistent-declaration-parameter-name)
 
 using common::Descriptor;
 using common::Listener;
 using coroutines::EventLoop;
 using coroutines::Socket;
 using coroutines::Task;
+using testing::connect_error;
+using testing::refuse_watch;
 using testing::World;
 using namespace std::chrono_literals;
 

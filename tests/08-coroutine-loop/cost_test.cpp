@@ -1,8 +1,5 @@
 // What a request, and a million waits, must not cost: counted, not timed.
 #include <doctest/doctest.h>
-#include <sys/epoll.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <array>
 #include <chrono>
@@ -13,20 +10,8 @@
 #include "chapters/08-coroutine-loop/steps/count_allocations.hpp"
 #include "common/service_options.hpp"
 #include "tests/05-callback-loop/pair.hpp"
+#include "tests/08-coroutine-loop/kernel.hpp"
 #include "tests/08-coroutine-loop/world.hpp"
-
-namespace {
-
-long epoll_changes = 0;
-
-}  // namespace
-
-/// Stands in front of the C library's, for all of this test program.
-// NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): glibc's begin with __
-extern "C" int epoll_ctl(int epoll, int operation, int fd, epoll_event* event) noexcept {
-    ++epoll_changes;
-    return static_cast<int>(::syscall(SYS_epoll_ctl, epoll, operation, fd, event));
-}
 
 using common::ServiceOptions;
 using coroutines::EventLoop;
@@ -55,11 +40,11 @@ struct Cost {
 Task<> ask(Socket socket, Cost& cost) {
     std::array<char, 100> buffer;
     for (int i = 0; i < 10 + requests; ++i) {
-        if (i == 10) cost = {::allocations, epoll_changes};  // steady state
+        if (i == 10) cost = {::allocations, testing::epoll_changes};  // steady state
         co_await socket.write_all("hello");
         co_await socket.read(buffer);
     }
-    cost = {::allocations - cost.allocations, epoll_changes - cost.epoll_changes};
+    cost = {::allocations - cost.allocations, testing::epoll_changes - cost.epoll_changes};
 }
 
 Cost cost_of_requests(const ServiceOptions& options) {

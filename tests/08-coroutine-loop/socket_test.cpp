@@ -3,14 +3,11 @@
 // docs/08-coroutine-loop.md, "Step 5: fairness, and the traps of edge triggering".
 #include <doctest/doctest.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
-#include <functional>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -25,23 +22,10 @@
 #include "common/error.hpp"
 #include "common/listener.hpp"
 #include "tests/05-callback-loop/pair.hpp"
+#include "tests/08-coroutine-loop/kernel.hpp"
 #include "tests/08-coroutine-loop/sockets.hpp"
 #include "tests/08-coroutine-loop/world.hpp"
 #include "tests/support/test.hpp"
-
-namespace {
-
-/// Called before each connect(2) of this program.
-std::function<void(int fd, const sockaddr* address, socklen_t size)> before_connect;
-
-}  // namespace
-
-/// Stands in front of the C library's, for all of this test program.
-// NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): glibc's begin with __
-extern "C" int connect(int fd, const sockaddr* address, socklen_t size) {
-    if (before_connect) before_connect(fd, address, size);
-    return static_cast<int>(::syscall(SYS_connect, fd, address, size));
-}
 
 using common::Descriptor;
 using common::Listener;
@@ -51,6 +35,7 @@ using coroutines::Task;
 using coroutines::TimedOut;
 using coroutines::when_all;
 using coroutines::with_timeout;
+using testing::before_connect;
 using testing::finish;
 using testing::make_small;
 using testing::Pair;
