@@ -22,7 +22,8 @@ from one misconception.
 A test of the exercise must fail, and its message must contain each text after "says:". The code
 between --- and +++ must stand once in the exercise's holes (it may go on behind the hole's end;
 comments, white space and line breaks do not count). Instead of ---, the lines may name a hole as
-tests/exercises/holes does: its whole content is replaced. Several such changes may follow each other,
+tests/exercises/holes does: its whole content is replaced ("hole: FILE #2" is the second part of the
+file between markers). Several such changes may follow each other,
 separated by a line "===". A line "include: FILE: <deque>" before them adds an #include to that file.
 
 A right solution is tests/exercises/right/NUMBER-NAME.txt: another design, which every test must
@@ -122,7 +123,11 @@ def place_of_code(variant, exercise, old, new):
 
 def place_of_hole(variant, exercise, line, new):
     """(path, start, end, new text) of a whole hole, named as in tests/exercises/holes."""
-    hole = read_holes(exercise.number, f"{variant.name}.txt", f"title: -\n{line}")[0]
+    between_markers = re.fullmatch(r"(hole: \S+) #(\d+)", line)
+    hole = read_holes(exercise.number, f"{variant.name}.txt",
+                      f"title: -\n{between_markers[1] if between_markers else line}")[0]
+    if between_markers:
+        hole.which = int(between_markers[2])
     found = [region for region in exercise.regions if region.path == hole.path
              and (region.start, region.end) == hole.find(region.text)]
     if not found:
