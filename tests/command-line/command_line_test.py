@@ -50,6 +50,34 @@ class EveryServer(unittest.TestCase):
                     self.assertIn("default 7000", out)
                     self.assertLessEqual(max(map(len, out.splitlines())), 80, out)
 
+    def test_help_is_lost(self):
+        """--help to a full disk is an error"""
+        for server in SERVERS:
+            with self.subTest(server), open("/dev/full", "w") as full:
+                done = subprocess.run([BUILD / server, "--help"], stdout=full, text=True,
+                                      stderr=subprocess.PIPE, timeout=PATIENCE)
+                line = f"{server}: cannot write to stdout: No space left on device\n"
+                self.assertEqual((done.returncode, done.stderr), (1, line))
+
+    def test_default_port(self):
+        """without --port a server listens on 7000, or says that 7000 is taken"""
+        for server in SERVERS:
+            if server.startswith("07"):
+                continue  # not a server
+            with self.subTest(server):
+                with subprocess.Popen([BUILD / server], stdout=subprocess.PIPE,
+                                      stderr=subprocess.PIPE, text=True) as process:
+                    try:
+                        ready, _, _ = select.select([process.stdout, process.stderr], [], [],
+                                                    PATIENCE)
+                        self.assertTrue(ready, "the first line should come at once")
+                        line = ready[0].readline() or process.stderr.readline()
+                        self.assertIn(line, (
+                            "listening on 127.0.0.1:7000\n",
+                            f"{server}: cannot listen on 127.0.0.1:7000: Address already in use\n"))
+                    finally:
+                        process.kill()
+
     def test_bad_port(self):
         """an invalid port"""
         for server in SERVERS:

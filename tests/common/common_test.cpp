@@ -63,6 +63,34 @@ TEST_SUITE("Descriptor") {
         CHECK_FALSE(first);  // NOLINT(bugprone-use-after-move): that is what is tested
     }
 
+    TEST_CASE("what was moved from closes nothing") {
+        const int fd = [] {
+            Descriptor first = open_null();
+            const int number = first.fd();
+            const Descriptor second = std::move(first);
+            CHECK(second.fd() == number);
+            return number;
+        }();
+        CHECK_FALSE(is_open(fd));
+        Descriptor owner = open_null();
+        {
+            Descriptor other = open_null();
+            const Descriptor taken = std::move(owner);
+            owner = std::move(other);
+        }
+        CHECK(is_open(owner.fd()));
+    }
+
+    TEST_CASE("0 is a descriptor like any other") {
+        const Descriptor before(::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3));
+        {
+            const Descriptor owner(STDIN_FILENO);
+            CHECK(owner);
+        }
+        CHECK_MESSAGE(!is_open(STDIN_FILENO), "descriptor 0 should have been closed");
+        if (before) ::dup2(before.fd(), STDIN_FILENO);
+    }
+
     TEST_CASE("a self-move changes nothing") {
         Descriptor owner = open_null();
         Descriptor& same = owner;
@@ -91,6 +119,24 @@ TEST_SUITE("errors") {
 }
 
 TEST_SUITE("Listener") {
+    TEST_CASE("its own descriptors are close-on-exec") {
+        const int first = open_null().fd();
+        const Listener listener(0, Listener::Mode::non_blocking);
+        const int end = open_null().fd();
+        CHECK_MESSAGE(end - first == 2, "a listener and a reserve: two descriptors");
+        for (int fd = first; fd < end; ++fd) {
+            CHECK_MESSAGE((::fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0, "descriptor ", fd,
+                          " is inherited by programs that the server starts");
+        }
+    }
+
+    TEST_CASE("many clients fit into its queue") {
+        Listener listener(0, Listener::Mode::non_blocking);
+        std::list<Peer> peers;  // Peer waits until it is connected
+        for (int i = 0; i < 64; ++i) peers.emplace_back(listener.port());
+        for (int i = 0; i < 64; ++i) CHECK(listener.accept());
+    }
+
     TEST_CASE("port 0 means any free port, and port() returns it") {
         const Listener first(0, Listener::Mode::non_blocking);
         const Listener second(0, Listener::Mode::non_blocking);
@@ -196,6 +242,18 @@ TEST_SUITE("command line") {
         CHECK(edge);
         CHECK(parse({"--port", "65535"}, port, edge) == "ok");
         CHECK(port == 65535);
+    }
+
+    TEST_CASE("one operand") {
+        std::string plan;
+        const std::vector<common::Option> options{
+            {"PLAN", "", "a file", [&plan](std::string_view text) { plan = text; }}};
+        CHECK(common::parse({"a.txt"}, options));
+        CHECK(plan == "a.txt");
+        CHECK(common::parse({"-"}, options));
+        CHECK(plan == "-");
+        CHECK_THROWS_WITH_AS(common::parse({"a.txt", "b.txt"}, options),
+                             "bad argument: there is no \"b.txt\"", common::UsageError);
     }
 
     TEST_CASE("help") {

@@ -4,6 +4,7 @@
 // If a chapter's way of waiting makes a behaviour impossible, the test measures that limit instead.
 // servers.hpp lists the limits of each server.
 #include <doctest/doctest.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -362,6 +363,66 @@ TEST_SUITE("limits") {
                       "(common/listener.hpp)");
         process.limit_descriptors(1000);
         waiting.expect("when will it be my turn?\n");
+    }
+
+    TEST_CASE("it says in each episode that clients are refused") {
+        if (server().one_at_a_time) return skip("it cannot fill the table");
+        constexpr int most = 32;
+        ServerProcess process({.descriptors = most});
+        for (const long episode : {1, 2}) {
+            INFO("the descriptor table was full ", episode, " times, and empty in between");
+            std::list<Peer> served;
+            for (int i = 0; i < most + 10; ++i) {
+                Peer peer(process.port());
+                if (peer.is_served()) served.push_back(std::move(peer));
+            }
+            const std::string log = process.log();
+            CHECK_MESSAGE(std::ranges::count(log, '\n') == episode,
+                          "one line should be said each time; it said:\n", log);
+            served.clear();
+            expect_room_again(process);
+        }
+    }
+
+    TEST_CASE("no thread can be started for a client") {
+        if (!server().thread_for_each) return skip("it starts no thread for a client");
+        const ServerProcess process({.faults = "pthread_create:EAGAIN@2-3"});
+        Peer first(process.port());
+        first.echo("first\n");
+        for (int i = 0; i < 2; ++i) {
+            Peer second(process.port());
+            second.expect_end();
+        }
+        INFO("the server printed: ", process.log());
+        CHECK_MESSAGE(process.log().starts_with("refusing a client: "), "it should say so");
+        first.echo("I am still here\n");
+        expect_service(process);
+    }
+
+    TEST_CASE("no descriptor is inherited by a program that it starts") {
+        const ServerProcess process;
+        Peer peer(process.port());
+        peer.echo("x");
+        std::string list;
+        for (const std::string& one : process.inherited_descriptors()) list += one + " ";
+        CHECK_MESSAGE(list.empty(), "these descriptors of the server are not close-on-exec: ", list,
+                      ". A program that it started would keep connections open that it has closed");
+    }
+
+    TEST_CASE("small answers are sent at once") {
+        const ServerProcess process;
+        Peer peer(process.port());
+        peer.echo("x");
+        const auto connections = process.connections();
+        if (connections.empty()) return skip("the system forbids to look at another's sockets");
+        for (const auto& connection : connections) {
+            int no_delay = 0;
+            socklen_t size = sizeof no_delay;
+            ::getsockopt(connection.fd(), IPPROTO_TCP, TCP_NODELAY, &no_delay, &size);
+            CHECK_MESSAGE(no_delay != 0,
+                          "without TCP_NODELAY a second small answer waits until the client has "
+                          "acknowledged the first, up to 40 ms (docs/what-every-server-does.md)");
+        }
     }
 
     TEST_CASE("a client beyond descriptor 1023") {

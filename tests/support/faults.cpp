@@ -15,6 +15,7 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/select.h>
@@ -212,6 +213,13 @@ int epoll_ctl(int epoll, int operation, int fd, epoll_event* event) noexcept {
 int select(int count, fd_set* readable, fd_set* writable, fd_set* urgent, timeval* timeout) {
     if (strike(Call::select) != nullptr) return -1;
     return REAL(select)(count, readable, writable, urgent, timeout);
+}
+
+int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*start)(void*),
+                   void* argument) noexcept {
+    // It returns the error, and does not set errno.
+    if (strike(Call::pthread_create) != nullptr) return errno;
+    return REAL(pthread_create)(thread, attributes, start, argument);
 }
 
 int poll(pollfd* descriptors, nfds_t count, int timeout) {

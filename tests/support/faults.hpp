@@ -19,11 +19,13 @@ enum class Call : std::uint8_t {
     epoll_wait,
     epoll_ctl,
     select,
-    poll  //
+    poll,
+    pthread_create  //
 };
 
-inline constexpr std::array call_names{"read",    "write",      "recv",      "send",   "accept",
-                                       "accept4", "epoll_wait", "epoll_ctl", "select", "poll"};
+inline constexpr std::array call_names{"read",   "write",   "recv",          "send",
+                                       "accept", "accept4", "epoll_wait",    "epoll_ctl",
+                                       "select", "poll",    "pthread_create"};
 
 /// Lives in memory shared by the test and the server; initially zero.
 struct Counters {

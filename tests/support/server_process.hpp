@@ -2,10 +2,13 @@
 #pragma once
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -129,6 +132,46 @@ public:
     [[nodiscard]] std::size_t threads() const { return entries("task"); }
     [[nodiscard]] std::size_t descriptors() const { return entries("fd"); }
 
+    /// Returns those of its descriptors that a program which it starts would inherit, without
+    /// stdin, stdout and stderr: "3 (socket:[4711])".
+    [[nodiscard]] std::vector<std::string> inherited_descriptors() const {
+        std::vector<std::string> found;
+        for (const auto& entry : std::filesystem::directory_iterator(proc("fdinfo"))) {
+            const std::string number = entry.path().filename();
+            std::ifstream file(entry.path());
+            std::string key;
+            unsigned long flags = 0;
+            while (file >> key && key != "flags:") file.ignore(1000, '\n');
+            file >> std::oct >> flags;
+            std::error_code gone;
+            const auto name = read_symlink(proc("fd") / number, gone);
+            if (std::stoi(number) > STDERR_FILENO && (flags & O_CLOEXEC) == 0 && !gone) {
+                found.push_back(number + " (" + name.string() + ")");
+            }
+        }
+        return found;
+    }
+
+    /// Returns a duplicate of each of its sockets that is connected (pidfd_getfd(2)): none if the
+    /// system forbids it.
+    [[nodiscard]] std::vector<common::Descriptor> connections() const {
+        std::vector<common::Descriptor> found;
+        const common::Descriptor process(static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0)));
+        for (const auto& entry : std::filesystem::directory_iterator(proc("fd"))) {
+            const int number = std::stoi(entry.path().filename());
+            common::Descriptor copy(
+                static_cast<int>(::syscall(SYS_pidfd_getfd, process.fd(), number, 0)));
+            sockaddr_in address{};
+            socklen_t size = sizeof address;
+            auto* generic = reinterpret_cast<sockaddr*>(&address);
+            if (copy && ::getpeername(copy.fd(), generic, &size) == 0 &&
+                address.sin_family == AF_INET) {
+                found.push_back(std::move(copy));
+            }
+        }
+        return found;
+    }
+
     /// Returns its resident memory, in KiB.
     [[nodiscard]] long memory() const { return status_number("VmRSS:"); }
 
@@ -216,6 +259,8 @@ private:
         if (start.without_standard_streams) {
             for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::close(fd);
         }
+        // It inherits nothing else, whatever is open where the tests were started.
+        for (int fd = STDERR_FILENO + 1; fd < 1024; ++fd) ::fcntl(fd, F_SETFD, FD_CLOEXEC);
         ::setrlimit(RLIMIT_NOFILE, &limit);
         ::execve(argv[0], argv.data(), envp.data());
         ::perror(argv[0]);
