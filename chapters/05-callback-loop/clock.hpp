@@ -79,7 +79,7 @@ public:
     }
 
     /// Moves the clock on by `time`, like a callback that computes for so long.
-    void advance(Duration time) { now_ += time; }
+    void advance(Duration time) { now_ = later(now_, time); }
 
 private:
     TimePoint now_;

@@ -107,14 +107,14 @@ private:
     /// timeout not even a look at the clock.
     void record_activity(Duration excused = {}) {
         if (options_.idle_timeout.count() > 0)
-            last_activity_ = loop_.now() + excused;
+            last_activity_ = later(loop_.now(), excused);
     }
 
     /// The callback of the one idle timer. Bytes that move do not move the
     /// timer: when it fires, it computes how long the client has really been
     /// idle, and sets itself again for the rest of the time.
     void check_idle() {
-        const TimePoint due = last_activity_ + options_.idle_timeout;
+        const TimePoint due = later(last_activity_, options_.idle_timeout);
         if (due <= loop_.now()) {
             finish();
         } else {

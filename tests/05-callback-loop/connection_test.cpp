@@ -120,7 +120,13 @@ TEST_CASE("an idle client is closed when the timeout is over, not before") {
 TEST_CASE("without a timeout no client is closed, however idle") {
     SimulatedClock clock;
     EventLoop loop(clock);
-    const Conversation conversation(loop, {});
+    common::ServiceOptions options;
+    SUBCASE("none is set") {}
+    SUBCASE("it is longer than the clock can show") {
+        clock.advance(1s);
+        options.idle_timeout = options.idle_timeout.max();
+    }
+    const Conversation conversation(loop, options);
     loop.call_later(24h * 365, [&] { loop.stop(); });
     loop.run();
     CHECK(!conversation.finished_after());

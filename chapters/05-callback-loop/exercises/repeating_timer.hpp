@@ -49,7 +49,7 @@ private:
     void tick(TimePoint due) {
         // Set the next one first, so that the callback may cancel it or throw.
         const auto missed = (loop_.now() - due) / period_;
-        set(due + (missed + 1) * period_);
+        set(later(due + missed * period_, period_));
         // The callback may destroy this object, but must outlive its own call.
         const auto callback = callback_;
         (*callback)();
