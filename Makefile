@@ -17,8 +17,10 @@ endif
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 comma := ,
+# One word for the shell, with whatever apostrophes and blanks are in it.
+quoted = '$(subst ','\'',$(1))'
 # g++ builds in build/; another compiler or a sanitizer in a folder of its own below it.
-variant := $(if $(filter-out g++,$(CXX)),$(notdir $(CXX)))$(if $(SANITIZE),-sanitize-$(subst $(comma),-,$(SANITIZE)))
+variant := $(if $(filter-out g++,$(CXX)),$(notdir $(lastword $(CXX))))$(if $(SANITIZE),-sanitize-$(subst $(comma),-,$(SANITIZE)))
 B := build$(if $(variant),/$(variant:-%=%))
 
 CPPFLAGS := -I.
@@ -184,7 +186,7 @@ run: $(filter-out %-chat,$(programs)) need-python
 
 run-%: FORCE need-python
 	@$(call ready,$(call chapter_of,$*),$*) $(MAKE) -s $(call programs_of,$*) && \
-	  { python3 tests/crowd/crowd.py --build $(B) $* $(if $(TRACE),--trace $(TRACE)) || $(row_says_why); }
+	  { python3 tests/crowd/crowd.py --build $(B) $* $(if $(TRACE),--trace $(call quoted,$(TRACE))) || $(row_says_why); }
 
 serve_program = $(or $(call chapter_of,$(1)),$(filter 01-$(1) 08-$(1),$(all_programs)))
 serve-%: FORCE
@@ -210,7 +212,7 @@ test-%: FORCE need-python
 else
 
 # With WORK=1 the same commands run what the learner has written.
-own = $(exercises) $(subst -, ,$@) BUILD='$(B)' PORT='$(PORT)' ARGS='$(ARGS)' TRACE='$(TRACE)' || $(said_why)
+own = $(exercises) $(subst -, ,$@) BUILD='$(B)' PORT='$(PORT)' ARGS='$(ARGS)' TRACE=$(call quoted,$(TRACE)) || $(said_why)
 
 run: $(filter-out %-chat,$(programs)) need-python
 	@$(own)
@@ -250,13 +252,13 @@ $(exercise_verbs:%=%-%): FORCE need-python need-doctest
 	@$(exercises) $(subst -, ,$@) FORCE=$(FORCE) || $(said_why)
 
 handout: need-python $(if $(filter no,$(FINISHED)),,$(programs) $(step_programs) $(wrong_numbers:%=$(B)/wrong/%))
-	@$(exercises) handout OUT='$(OUT)' FROM='$(FROM)' WHO='$(WHO)' $(if $(filter no,$(FINISHED)),,BUILD='$(B)')
+	@$(exercises) handout OUT=$(call quoted,$(OUT)) FROM=$(call quoted,$(FROM)) WHO=$(call quoted,$(WHO)) $(if $(filter no,$(FINISHED)),,BUILD='$(B)')
 
 handout-test: need-python need-doctest
 	@python3 tests/exercises/handout_walk.py $(ARGS)
 
 grade gradescope: need-python need-doctest
-	@$(exercises) $@ SUB='$(SUB)' CH='$(CH)' FORMAT='$(FORMAT)' HIDDEN='$(HIDDEN)' OUT='$(OUT)'
+	@$(exercises) $@ SUB=$(call quoted,$(SUB)) CH=$(call quoted,$(CH)) FORMAT=$(call quoted,$(FORMAT)) HIDDEN=$(call quoted,$(HIDDEN)) OUT=$(call quoted,$(OUT))
 
 verify-exercises: need-python need-doctest
 	@$(exercises) verify CH='$(CH)'
@@ -311,8 +313,8 @@ $(B)/conformance/node_modules: tests/conformance/package-lock.json | need-node
 .PHONY: book book-test
 book: $(B)/book/node_modules need-python
 	@rm -rf $(B)/book/.vitepress $(B)/book/site && cp -r docs/.vitepress $(B)/book/.vitepress
-	@COURSE=$(CURDIR) node $(B)/book/.vitepress/stage.mjs $(B)/book/pages $(B)/book/node_modules/mermaid/dist/mermaid.min.js
-	@COURSE=$(CURDIR) $(B)/book/node_modules/.bin/vitepress build $(B)/book
+	@COURSE=$(call quoted,$(CURDIR)) node $(B)/book/.vitepress/stage.mjs $(B)/book/pages $(B)/book/node_modules/mermaid/dist/mermaid.min.js
+	@COURSE=$(call quoted,$(CURDIR)) $(B)/book/node_modules/.bin/vitepress build $(B)/book
 	@echo 'The book is in $(B)/book/site. To read it: python3 -m http.server -d $(B)/book/site 8000'
 
 book-test: book recordings-check
@@ -437,6 +439,7 @@ need-node:
 # doctest is the only package. It is installed here only as root; sudo is never called.
 has_doctest := printf '\#include <doctest/doctest.h>' | $(CXX) -x c++ -E - >/dev/null 2>&1
 need-doctest:
+	@command -v $(firstword $(CXX)) >/dev/null || { echo 'make: there is no $(firstword $(CXX)): this course needs a C++20 compiler, g++ 12 or newer' >&2; exit 1; }
 	@$(has_doctest) && exit 0; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  echo 'The tests need doctest, a single-header C++ library: installing doctest-dev.'; \

@@ -34,7 +34,7 @@ def course_files(root):
     """The files of the course: those that git tracks, or all files if this is no git repository."""
     git = subprocess.run(["git", "-C", str(root), "ls-files", "-z"], capture_output=True, check=False)
     if git.returncode == 0 and git.stdout:
-        names = git.stdout.decode().split("\0")
+        names = os.fsdecode(git.stdout).split("\0")
     else:
         names = [str(path.relative_to(root)) for path in root.rglob("*")]
         names = [n for n in names if not re.match(r"(build|work|\.git)(/|$)|.*__pycache__", n)]

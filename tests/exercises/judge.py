@@ -10,7 +10,9 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -21,12 +23,13 @@ from course import TODO_WORDS
 HERE = pathlib.Path(__file__).resolve().parent
 TODO_STATUS, WATCHDOG_STATUS = 97, 3
 MEGABYTES = 2048
+SUPERVISOR_SECONDS = 15  # more than the test itself, until its supervisor is given up
 LONGEST = 40  # lines of a message that are shown
 
 
 def seconds():
     """The time limit of one test."""
-    return 10 * float(os.environ.get("PATIENCE", "1"))
+    return 10 * float(os.environ.get("PATIENCE") or "1")
 
 
 @dataclasses.dataclass
@@ -35,6 +38,7 @@ class Result:
     verdict: str
     words: str = ""  # the message, ready to be shown
     seconds: float = 0.0
+    apart: bool = False  # whether the test was kept from other processes and files
 
     @property
     def passed(self):
@@ -48,29 +52,61 @@ def command_of(program, case, workshop):
             f"--server={workshop.chapter}", "--no-colors=true"]
 
 
-def run(program, case, workshop, **variables):
-    """`variables` are added to the test's environment."""
-    with tempfile.TemporaryDirectory() as folder:
-        results, output = pathlib.Path(folder, "results"), pathlib.Path(folder, "output")
+def opened(folder):
+    """Creates the results, a pipe in which nothing can be changed afterwards, and the output. Both
+    are read through these descriptors: a test may replace the names by whatever it wants."""
+    results, output = pathlib.Path(folder, "results"), pathlib.Path(folder, "output")
+    os.mkfifo(results, 0o600)
+    return (results, os.open(results, os.O_RDWR | os.O_NONBLOCK),
+            output, os.open(output, os.O_RDONLY | os.O_CREAT | os.O_EXCL, 0o600))
+
+
+def read_some(descriptor, most):
+    try:
+        return os.read(descriptor, most).decode(errors="replace")
+    except BlockingIOError:  # an empty pipe
+        return ""
+
+
+def remove(folder):
+    """Removes a test's folder, also if the test took away its own rights to it."""
+    for path, _, _ in os.walk(folder):
+        try:
+            os.chmod(path, stat.S_IRWXU, follow_symlinks=True)
+        except OSError:
+            pass
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def run(program, case, workshop, apart=False, **variables):
+    """`variables` are added to the test's environment. With `apart`, the test sees no other process
+    and can write only into its own folder, where the kernel allows that (supervisor.py)."""
+    folder = tempfile.mkdtemp(prefix="test-")
+    results, pipe, output, file = opened(folder)
+    try:
         command = [*command_of(program, case, workshop), f"--results={results}"]
         memory = 0 if workshop.sanitize else MEGABYTES
         environment = {key: value for key, value in os.environ.items() if key != "MAKEFLAGS"} | variables
         # A wait inside a test gives up before the test's time limit: its message says more.
         environment["PATIENCE"] = str(0.04 * seconds())
         supervisor = subprocess.run(
-            [sys.executable, "-I", "-S", str(HERE / "supervisor.py"), str(seconds()), str(memory),
-             str(output), "--", *command],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, cwd=folder, env=environment)
-        try:
-            ended = json.loads(supervisor.stdout)
-        except ValueError:
-            return Result(case, "CRASH", "the test could not be supervised")
-        said = output.read_bytes()[:1 << 20].decode(errors="replace") if output.exists() else ""
-        lines = results.read_text(errors="replace").splitlines() if results.exists() else []
+            [sys.executable, "-I", "-S", str(HERE / "supervisor.py"), *(["--apart"] if apart else []),
+             str(seconds()), str(memory), str(output), "--", *command],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, cwd=folder, env=environment,
+            timeout=seconds() + SUPERVISOR_SECONDS, check=False)
+        ended = json.loads(supervisor.stdout)
+        said, lines = read_some(file, 1 << 20), read_some(pipe, 1 << 16).splitlines()
+    except (ValueError, subprocess.TimeoutExpired):
+        return Result(case, "CRASH", "the test could not be supervised: it stopped or ended its "
+                      "supervisor")
+    finally:
+        os.close(pipe)
+        os.close(file)
+        remove(folder)
     result = judge(case, ended, lines, said)
     if not result.passed:
         result.words = workshop.translate(result.words)
-    result.seconds = ended["seconds"]
+    result.seconds, result.apart = ended["seconds"], ended["apart"]
     return result
 
 

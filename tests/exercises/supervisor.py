@@ -1,8 +1,10 @@
-"""Runs one untrusted command: supervisor.py SECONDS MEGABYTES OUTPUT -- COMMAND...
+"""Runs one untrusted command: supervisor.py [--apart] SECONDS MEGABYTES OUTPUT -- COMMAND...
 
 Limits its time, memory, processes and output, and afterwards kills all processes that it left,
-forked and detached ones too. Prints how the command ended, as JSON. This guards against accidents,
-not against attacks; it is not a sandbox: the command runs as the same user, with the same rights.
+forked and detached ones too. Prints how the command ended, as JSON. With --apart the command sees no
+process but its own, and can write only below the current folder, where the kernel allows namespaces
+to this user; the report says whether it did. It can still read files, use the network, and change
+everything inside its own process: it is not a sandbox.
 """
 
 import ctypes
@@ -14,8 +16,12 @@ import sys
 import time
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWPID = 0x00020000, 0x10000000, 0x20000000
+MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 1 << 18
+MOUNT_SETATTR, AT_FDCWD, AT_RECURSIVE, MOUNT_RDONLY = 442, -100, 0x8000, 1
 PROCESSES = 200  # of one test, at the same time
 OUTPUT = 8 << 20  # bytes in any one file that it writes
+NOT_ALLOWED = 125  # the status of a process that could not be set apart
 GRACE = 1.0  # seconds from the signal to the test's own watchdog until it is killed
 
 
@@ -61,12 +67,19 @@ def kill_everything(group):
         time.sleep(0.005)
 
 
+def lower(kind, most, more=0):
+    """Limits are only lowered: a user may already have stricter ones."""
+    hard = resource.getrlimit(kind)[1]
+    known = (most + more, hard) if hard != resource.RLIM_INFINITY else (most + more,)
+    resource.setrlimit(kind, (min(most, *known), min(known)))
+
+
 def limit(seconds, megabytes):
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (OUTPUT, OUTPUT))
-    resource.setrlimit(resource.RLIMIT_CPU, (int(seconds) + 2, int(seconds) + 4))
+    lower(resource.RLIMIT_FSIZE, OUTPUT)
+    lower(resource.RLIMIT_CPU, int(seconds) + 2, 2)
     if megabytes:
-        resource.setrlimit(resource.RLIMIT_AS, (megabytes << 20, megabytes << 20))
+        lower(resource.RLIMIT_AS, megabytes << 20)
     if os.getuid() != 0:  # the limit counts all processes of the user; root has none
         mine = sum(1 for pid in parents() if os.path.exists(f"/proc/{pid}")
                    and os.stat(f"/proc/{pid}").st_uid == os.getuid())
@@ -74,6 +87,53 @@ def limit(seconds, megabytes):
         most = mine * 4 + 4 * PROCESSES
         most = most if hard == resource.RLIM_INFINITY else min(most, hard)
         resource.setrlimit(resource.RLIMIT_NPROC, (most, hard))
+
+
+def checked(status):
+    if status != 0:
+        raise OSError(ctypes.get_errno(), "not allowed")
+
+
+def set_readonly(libc, path, flags, add, remove):
+    attributes = (ctypes.c_uint64 * 4)(add, remove, 0, 0)
+    checked(libc.syscall(MOUNT_SETATTR, AT_FDCWD, path, flags, ctypes.byref(attributes), 32))
+
+
+def separate(libc):
+    """Gives this process namespaces of its own, with one writable folder. Its next child is the
+    first process that is apart. Inside, the user is never root, which could mount again."""
+    user, group, folder = os.getuid(), os.getgid(), os.getcwd().encode()
+    checked(libc.unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID))
+    for name, words in (("setgroups", "deny"), ("uid_map", f"{user or 1000} {user} 1"),
+                        ("gid_map", f"{group or 1000} {group} 1")):
+        with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
+            file.write(words)
+    checked(libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None))
+    checked(libc.mount(folder, folder, None, MS_BIND, None))
+    set_readonly(libc, b"/", AT_RECURSIVE, MOUNT_RDONLY, 0)
+    set_readonly(libc, folder, 0, 0, MOUNT_RDONLY)
+    os.chdir(folder)
+
+
+def apart(libc, work):
+    """Runs work(True) in a process that is apart; work(False) right here if that is not allowed."""
+    inside = os.fork()
+    if inside == 0:
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        try:
+            separate(libc)
+            first = os.fork()
+            if first == 0:
+                libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+                checked(libc.mount(b"proc", b"/proc", b"proc", 0, None))
+                work(True)
+                sys.stdout.flush()
+                os._exit(0)
+            os._exit(os.waitstatus_to_exitcode(os.waitpid(first, 0)[1]) & 255)
+        except OSError:
+            os._exit(NOT_ALLOWED)
+    if os.waitstatus_to_exitcode(os.waitpid(inside, 0)[1]) == NOT_ALLOWED:
+        work(False)
 
 
 def start(command, output, seconds, megabytes):
@@ -137,13 +197,23 @@ def watch(group, began, seconds, ended):
 
 
 def main():
-    seconds, megabytes, output = float(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-    libc = ctypes.CDLL(None)
+    alone = sys.argv[1] == "--apart"
+    words = sys.argv[2:] if alone else sys.argv[1:]
+    seconds, megabytes, output = float(words[0]), int(words[1]), words[2]
+    libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     for number in (signal.SIGTERM, signal.SIGINT):  # when stopped, it still kills what it started
         signal.signal(number, lambda *_: sys.exit(1))
-    print(json.dumps(supervise(sys.argv[5:], output, seconds, megabytes)))
+
+    def work(is_apart):
+        ended = supervise(words[4:], output, seconds, megabytes)
+        print(json.dumps({**ended, "apart": is_apart}), flush=True)
+
+    if alone:
+        apart(libc, work)
+    else:
+        work(False)
 
 
 if __name__ == "__main__":

@@ -6,14 +6,16 @@
 A submission is a folder with those files of the chapter that have holes: laid out as in a learner's
 tree (work/05-callback-loop/timer_queue.hpp), as in that folder, or all in one place. Only these files
 are taken from it, so edited tests and Makefiles change nothing; a missing file counts as not written.
-The tests run under the limits of supervisor.py. They protect the run from accidents, not the machine
-from an attacker: they are not a sandbox.
+Code that names a file it may not include, or redefines a name of the tests, is not built. Each test
+runs apart from other processes and files, where the kernel allows that (supervisor.py). A solution
+still shares a process with the test that judges it, and can forge what that test says.
 """
 
 import datetime
 import json
 import os
 import pathlib
+import re
 import shutil
 import stat
 import tempfile
@@ -27,6 +29,7 @@ from handout import NOT_IN_HANDOUT, course_files
 from workshop import BuildFailed, Workshop
 
 LARGEST = 1 << 20  # bytes of a submitted file
+NOT_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 # --- Grading -----------------------------------------------------------------------------------
@@ -42,12 +45,16 @@ def take(course, submission, chapter, folder):
         candidates = [submission / "work" / chapter / path, submission / chapter / path,
                       submission / path, submission / pathlib.Path(path).name]
         found = next((c for c in candidates if os.path.lexists(c)), None)
-        trouble = refusal(found, submission) if found else "is missing"
+        try:
+            trouble = refusal(found, submission) if found else "is missing"
+            written = b"" if trouble else found.read_bytes()
+        except OSError as error:
+            trouble = f"cannot be read ({error.strerror})"
         if trouble:
             notes.append(f"{chapter}/{path} {trouble}: counts as not written")
             place.write_text(course.skeleton(chapter, path))
         else:
-            place.write_bytes(found.read_bytes())
+            place.write_bytes(written)
     return notes
 
 
@@ -138,10 +145,8 @@ def as_gradescope(grade):
 def as_junit(grade):
     """The elements and attributes of the schema of Ant's reports, which CI services read:
     https://raw.githubusercontent.com/windyroad/JUnit-Schema/master/JUnit.xsd"""
-    quote = lambda text: xml.sax.saxutils.quoteattr(
-        "".join(c for c in text if c in "\t\n" or ord(c) >= 32))
-    body = lambda text: xml.sax.saxutils.escape(
-        "".join(c for c in text if c in "\t\n" or ord(c) >= 32))
+    quote = lambda text: xml.sax.saxutils.quoteattr(NOT_XML.sub("", text))
+    body = lambda text: xml.sax.saxutils.escape(NOT_XML.sub("", text))
     suites = []
     for position, exercise in enumerate(dict.fromkeys(e[0].number for e in grade.entries)):
         entries = [entry for entry in grade.entries if entry[0].number == exercise]
@@ -194,13 +199,16 @@ def grade_chapters(course, submission, chapters, report):
     if not submission.is_dir():
         raise Problem(f"there is no folder {submission}: SUB names the folder of a submission")
     exercises = [e for chapter in chapters for e in course.of_chapter(chapter) if e.cases]
+    if not exercises:
+        raise Problem("there is not one test to grade with: is this course complete?")
     grade = Grade(exercises)
     report(grade)
     for chapter in chapters:
         with tempfile.TemporaryDirectory(prefix="submission-") as folder:
             folder = pathlib.Path(folder)
             grade.notes += take(course, submission, chapter, folder)
-            workshop = Workshop(course, chapter, folder, f"grade-{os.getpid()}/{chapter}", chapter)
+            workshop = Workshop(course, chapter, folder, f"grade-{os.getpid()}/{chapter}", chapter,
+                                strict=True)
             try:
                 built = workshop.build([e for e in exercises if e.chapter == chapter])
                 for entry in grade.entries:
@@ -211,10 +219,14 @@ def grade_chapters(course, submission, chapters, report):
                     if isinstance(program, BuildFailed):
                         entry[3] = judge.Result(case, "BUILD", str(program)[:4000])
                     else:
-                        entry[3] = judge.run(program, case, workshop)
+                        entry[3] = judge.run(program, case, workshop, apart=True)
                     report(grade)
             finally:
                 shutil.rmtree(workshop.tree.parent.parent, ignore_errors=True)
+    ran = [entry[3] for entry in grade.entries if entry[3].verdict != "BUILD"]
+    if not all(result.apart for result in ran):
+        grade.notes.append("this kernel or container does not let tests run apart from other processes "
+                           "and files: see Grading in docs/teaching/README.md")
     report(grade)
     return grade
 

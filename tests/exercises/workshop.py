@@ -29,7 +29,14 @@ FLAGS = ["-std=c++20", "-g", "-Wall", "-Wextra", "-Wpedantic", "-Wno-unused",
          "-Wno-unused-parameter", "-foptimize-sibling-calls", "-pthread"]
 JOBS = max(2, os.cpu_count() or 1)
 PRECOMPILING = threading.Lock()
+DIRECTIVE = re.compile(r'# (\d+) "((?:[^"\\]|\\.)*)"([ \d]*)$|#(?:define|undef) (\w+)')
 HOSTILE_INCLUDE = re.compile(r'^\s*#\s*(?:include|embed)\w*\s*[<"](?:/|[^>"]*\.\.)', re.MULTILINE)
+
+
+def prerequisites(text):
+    """The files that a .d file names. It is in make's syntax: a blank in a name is written as "\\ "."""
+    text = text.replace("\\\n", " ").replace("$$", "$").partition(": ")[2]
+    return [re.sub(r"\\([ #:])", r"\1", name) for name in re.findall(r"(?:\\.|\S)+", text)]
 
 
 class BuildFailed(Exception):
@@ -50,10 +57,10 @@ def compilers():
 class Workshop:
     """`sources` is the folder with the learner's files; `shown` is its name in messages. With
     `precompiled`, the headers that tests include most are compiled once: quick, but a file that
-    forgets one of them compiles too."""
+    forgets one of them compiles too. `strict` is for code that may want to cheat: inspect()."""
 
     def __init__(self, course, chapter, sources, name, shown=None, compiler=None, optimise="-O0",
-                 werror=False, precompiled=False):
+                 werror=False, precompiled=False, strict=False):
         self.course = course
         self.chapter = chapter
         self.sources = pathlib.Path(sources)
@@ -70,6 +77,7 @@ class Workshop:
         self.folder = base / name / variant
         self.shared = base / "shared" / variant
         self.tree = base / name / "tree"
+        self.strict = strict
         self.precompiled = self.precompile() if precompiled else []
         self.warnings = ""
         self.files = self.compiled = 0  # how many there are, and how many are ready (ticker.py)
@@ -131,10 +139,12 @@ class Workshop:
                           "-o", str(made)])
         return ["-include-pch", str(made)] if clang else ["-include", str(header)]
 
-    def run(self, command):
+    def run(self, command, translate=True):
         """Returns the compiler's output. Raises BuildFailed."""
         def limits():
-            resource.setrlimit(resource.RLIMIT_AS, (COMPILE_MEMORY, COMPILE_MEMORY))
+            hard = resource.getrlimit(resource.RLIMIT_AS)[1]  # a limit is only lowered
+            most = COMPILE_MEMORY if hard == resource.RLIM_INFINITY else min(COMPILE_MEMORY, hard)
+            resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
         process = subprocess.Popen(
             command, cwd=self.course.root, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -146,7 +156,7 @@ class Workshop:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
             raise BuildFailed(f"the compiler was stopped after {COMPILE_SECONDS} s") from None
-        said = self.translate(said)
+        said = self.translate(said) if translate or process.returncode != 0 else said
         if process.returncode != 0:
             raise BuildFailed(said.strip() or f"{command[0]} failed: status {process.returncode}")
         return said
@@ -160,6 +170,8 @@ class Workshop:
     def compile(self, source, folder, include, options=()):
         """Compiles, if `source` or a file that it includes has changed. Returns the object file."""
         source = pathlib.Path(source)
+        if self.strict and include == self.tree:
+            self.inspect(source)
         name = re.sub(r"[^\w.-]", "_", str(source).replace(str(self.course.root), "").strip("/"))
         made = folder / (name + ".o")
         note = folder / (name + ".json")
@@ -180,7 +192,7 @@ class Workshop:
                 f"-ffile-prefix-map={self.tree}/chapters/{self.chapter}={self.shown}"]
         try:
             said = self.run([*command, "-o", str(new), *maps, "-MMD", "-MF", str(depends)])
-            listed = depends.read_text().replace("\\\n", " ").split(":", 1)[1].split()
+            listed = prerequisites(depends.read_text())
             new.replace(made)
         finally:
             new.unlink(missing_ok=True)
@@ -190,6 +202,47 @@ class Workshop:
         self.warnings += said
         self.compiled += 1
         return made
+
+    def inspect(self, source):
+        """Preprocesses a test together with the code that it includes, and refuses the code if it
+        includes a file that is not for it, or defines a macro with a name that the tests use. Only
+        what the preprocessor says counts: an #include may name a macro. Raises BuildFailed."""
+        said = self.run([self.compiler, *self.flags, "-pedantic-errors", "-fno-diagnostics-show-caret",
+                         f"-I{self.tree}", "-E", "-dD", str(source)], translate=False)
+        root, own = self.course.root.resolve(), self.sources.resolve()
+        answers = {root / "chapters" / self.chapter / path
+                   for path in self.course.files.get(self.chapter, {})}
+        allowed = [own, root / "common", root / "chapters", root / "tests", pathlib.Path("/usr"),
+                   pathlib.Path("/opt")]
+        stack, files, macros = [], {pathlib.Path(source).resolve()}, set()
+        for line in said.splitlines():
+            found = DIRECTIVE.match(line)
+            if found is None:
+                continue
+            _, name, flags, macro = found.groups()
+            if macro:
+                if stack and stack[-1].is_relative_to(own):
+                    macros.add(macro)
+            elif name.startswith("<"):
+                continue
+            elif "1" in flags.split():
+                stack.append((self.course.root / re.sub(r"\\(.)", r"\1", name)).resolve())
+                files.add(stack[-1])
+            elif "2" in flags.split() and stack:
+                stack.pop()
+        for path in files - {pathlib.Path(source).resolve()}:
+            inside = any(path.is_relative_to(folder) for folder in allowed)
+            if path in answers or not inside or path.is_relative_to(root / "tests/exercises"):
+                raise BuildFailed(f"{self.shown}: an #include names a file that is not for a "
+                                  f"solution: {path.name}")
+        theirs = [path for path in files if not path.is_relative_to(own)
+                  and (path.is_relative_to(root / "tests") or path.name == "doctest.h"
+                       or path == pathlib.Path(source).resolve())]
+        for path in theirs:
+            names = macros & set(re.findall(r"\w+", path.read_text(errors="replace")))
+            if names:
+                raise BuildFailed(f"{self.shown}: it defines the macro {min(names)}, a name that the "
+                                  "tests use: choose another")
 
     def link_program(self, objects, program):
         program.parent.mkdir(parents=True, exist_ok=True)
