@@ -135,7 +135,11 @@ TEST_SUITE("the traps of edge triggering") {
         World world;
         Pair pair;
         Socket socket(world.loop, std::move(pair.ours));
-        testing::write_all(pair.theirs.fd(), "abcd");
+        INFO("the first read waits for its bytes, and is complete when the second one begins");
+        world.loop.spawn("peer", [](EventLoop& loop, int fd) -> Task<> {
+            co_await loop.async_sleep(1ms);
+            testing::write_all(fd, "abcd");
+        }(world.loop, pair.theirs.fd()));
         std::size_t count = 0;
         finish(world.loop, [](Socket& s, std::size_t& sum) -> Task<> {
             std::array<char, 1> a{};
