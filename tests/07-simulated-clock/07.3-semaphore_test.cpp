@@ -95,6 +95,27 @@ TEST_CASE("07.3 first come, first served") {
                   room.log.text());
 }
 
+TEST_CASE("07.3 when all have left, all permits are free again") {
+    auto later = [](EventLoop& loop, Semaphore& semaphore, Room& room) -> Task<> {
+        co_await loop.async_sleep(10);
+        const Semaphore::Permit first = co_await semaphore.acquire();
+        const Semaphore::Permit second = co_await semaphore.acquire();
+        check(second);
+        room.log.add("both");
+    };
+    EventLoop loop;
+    Semaphore semaphore(loop, 2);
+    Room room;
+    for (const char* name : {"a", "b", "c", "d"}) {
+        loop.add_task(name, visitor(loop, semaphore, room, name, 1));
+    }
+    loop.add_task("later", later(loop, semaphore, room));
+    INFO("four tasks shared 2 permits, and left; at 10 another task asked for both permits");
+    run(loop);
+    CHECK_MESSAGE(room.log.text() == "a b c d both", "it should get both; it was ",
+                  room.log.text());
+}
+
 TEST_CASE("07.3 a later task cannot take a permit that belongs to a waiting task") {
     auto twice = [](EventLoop& loop, Semaphore& semaphore, Room& room) -> Task<> {
         co_await visitor(loop, semaphore, room, "a", 1);
