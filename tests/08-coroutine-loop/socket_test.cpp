@@ -131,7 +131,7 @@ TEST_SUITE("reading and writing") {
 }
 
 TEST_SUITE("the traps of edge triggering") {
-    TEST_CASE("two reads in one expression do not disturb each other") {
+    TEST_CASE("a read that is complete makes room for the next one, although it still exists") {
         World world;
         Pair pair;
         Socket socket(world.loop, std::move(pair.ours));
@@ -144,7 +144,9 @@ TEST_SUITE("the traps of edge triggering") {
         finish(world.loop, [](Socket& s, std::size_t& sum) -> Task<> {
             std::array<char, 1> a{};
             std::array<char, 2> b{};
-            sum = co_await s.read(a) + co_await s.read(b);
+            auto first = s.read(a);
+            sum = co_await first;
+            sum += co_await s.read(b);
         }(socket, count));
         CHECK(count == 3);
     }
