@@ -74,8 +74,10 @@ __attribute__((weak)) ssize_t read(int fd, void* data, size_t size) {
 }
 
 __attribute__((weak)) ssize_t write(int fd, const void* data, size_t size) {
-    return support::interposed != nullptr ? support::interposed->write(fd, data, size)
-                                          : support::SystemCalls::real_write(fd, data, size);
+    // What the tests print is not the code's.
+    return support::interposed != nullptr && fd > STDERR_FILENO
+               ? support::interposed->write(fd, data, size)
+               : support::SystemCalls::real_write(fd, data, size);
 }
 
 __attribute__((weak)) ssize_t recv(int fd, void* data, size_t size, int flags) {
