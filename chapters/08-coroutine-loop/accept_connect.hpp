@@ -28,6 +28,7 @@ namespace coroutines {
 /// task.
 inline Task<Socket> accept(EventLoop& loop, common::Listener& listener) {
     Duration pause = listener.pause();
+    bool refusing = false;
     while (true) {
         if (pause > Duration::zero()) co_await loop.async_sleep(pause);
         try {
@@ -41,7 +42,9 @@ inline Task<Socket> accept(EventLoop& loop, common::Listener& listener) {
                 error.code() != std::errc::not_enough_memory) {
                 throw;
             }
-            std::fprintf(stderr, "refusing clients: %s\n", error.what());
+            // One message until a client is accepted again
+            if (!std::exchange(refusing, true))
+                std::fprintf(stderr, "refusing clients: %s\n", error.what());
             pause = std::chrono::milliseconds(100);
         }
     }

@@ -8,9 +8,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <optional>
 #include <string>
 #include <system_error>
@@ -57,6 +60,21 @@ Task<> accept_one(World& world, Listener& listener) {
     world.note("a client");
 }
 
+/// What `f` prints on stderr.
+template <typename Function>
+std::string printed(Function f) {
+    const Descriptor before(::dup(STDERR_FILENO));
+    std::FILE* file = std::tmpfile();
+    ::dup2(::fileno(file), STDERR_FILENO);
+    f();
+    ::dup2(before.fd(), STDERR_FILENO);
+    std::string text(1000, '\0');
+    const ssize_t count = ::pread(::fileno(file), text.data(), text.size(), 0);
+    std::fclose(file);
+    text.resize(static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
+    return text;
+}
+
 /// The number of turns that are enough; after more, the loop spins.
 constexpr int enough = 100;
 
@@ -96,8 +114,11 @@ TEST_CASE("the listener itself cannot be watched for a while") {
     int failures = 0;
     refuse_watch = [&](int) { return ++failures <= 3 ? ENOSPC : 0; };
     world.loop.spawn("accept", accept_one(world, listener));
-    world.loop.run();
+    const std::string said = printed([&] { world.loop.run(); });
     refuse_watch = nullptr;
+    CHECK_MESSAGE(said == "refusing clients: cannot watch a descriptor: No space left on device\n",
+                  "it failed three times in a row, and stderr should say so once; it says:\n",
+                  said);
     CHECK(world.errors.empty());
     CHECK(world.log == std::vector<std::string>{"300: a client"});
 }
