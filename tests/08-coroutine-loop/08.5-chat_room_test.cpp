@@ -442,10 +442,13 @@ TEST_CASE("08.5 what is kept for a slow reader is bounded, and it hears how much
     std::size_t next = 0;
     std::size_t heard = 0;
     std::size_t notes = 0;
+    // Since the last note
+    std::size_t last_lines = 0;
     for (const std::string& line : lines_of(slow.heard)) {
         if (line.starts_with("* you missed ")) {
             next += std::stoul("0" + line.substr(13));
             ++notes;
+            last_lines = 0;
         } else if (line.starts_with("ada: ") && next < 5000) {
             const bool is_next = line == "ada: " + numbered(static_cast<int>(next));
             REQUIRE_MESSAGE(is_next, "slow had heard or missed ", next,
@@ -453,6 +456,7 @@ TEST_CASE("08.5 what is kept for a slow reader is bounded, and it hears how much
                             "\nLines that are dropped must be counted, and no others");
             ++next;
             ++heard;
+            ++last_lines;
         }
     }
     // What is kept, as much again that may be on its way, and what the kernel holds.
@@ -461,6 +465,8 @@ TEST_CASE("08.5 what is kept for a slow reader is bounded, and it hears how much
                     " bytes: there is no bound. Keep ", ChatRoom::kept,
                     " lines, and drop the oldest");
     CHECK_MESSAGE(notes > 0, "lines were dropped, and slow was not told: \"* you missed N lines\"");
+    CHECK_MESSAGE(last_lines == ChatRoom::kept, "after the note that it missed some, slow heard ",
+                  last_lines, " lines; the last ", ChatRoom::kept, " are kept");
     CHECK_MESSAGE(next == 5000, "slow heard or missed ", next,
                   " lines of 5000, in the end:", shown(slow.heard));
     CHECK_MESSAGE(slow.heard.ends_with("ada: still here?\n"),
@@ -541,6 +547,29 @@ TEST_CASE("08.5 a member that has ended its input is still owed what was said un
     CHECK_MESSAGE(lines.size() == 104,
                   "a question, eve has joined, 100 lines of ada's, her own, and ",
                   "that she has left are 104; she heard ", lines.size());
+}
+
+TEST_CASE("08.5 a member that has left is not owed, and has not missed, what is said later") {
+    Evening evening;
+    INFO(evening.story());
+    Guest& ada = evening.joins("ada");
+    Guest& eve = evening.joins("eve", false);
+    evening.says_numbered(ada, 100);
+    evening.says(eve, "bye\n");
+    evening.half_closes(eve);
+    evening.settle();
+    evening.says_numbered(ada, 600);
+    evening.starts_reading(eve);
+    std::size_t lines = 0;
+    for (const std::string& line : lines_of(eve.heard)) {
+        const bool note = line.starts_with("* you missed ");
+        lines += note ? std::stoul("0" + line.substr(13)) : 1;
+    }
+    CHECK_MESSAGE(lines == 104,
+                  "a question, eve has joined, 100 lines of ada's, her own, and that she has left "
+                  "are 104; the lines that eve heard, and those that she was told she missed, are ",
+                  lines);
+    CHECK_MESSAGE(eve.ended == "the end", "then the connection should be closed");
 }
 
 TEST_CASE("08.5 while no member speaks, no task wakes up") {
