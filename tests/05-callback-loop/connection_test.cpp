@@ -38,6 +38,7 @@ public:
     }
 
     [[nodiscard]] int client() const { return pair_.theirs.fd(); }
+    [[nodiscard]] int server() const { return server_; }
     void close_client() { pair_.theirs.close(); }
     void drop() { connection_.reset(); }
 
@@ -65,6 +66,7 @@ public:
 private:
     EventLoop& loop_;
     testing::Pair pair_;
+    int server_ = pair_.ours.fd();
     callbacks::TimePoint start_ = loop_.now();
     std::unique_ptr<Connection> connection_;
     std::optional<callbacks::Duration> finished_after_;
@@ -205,6 +207,23 @@ TEST_CASE("a server that ends during a delay: nothing is called afterwards") {
     INFO("the connection's timers must go with it");
     CHECK(clock.now() == callbacks::TimePoint(1s));
     CHECK(testing::at_end(conversation.client()));
+}
+
+TEST_CASE("a connection whose descriptor was duplicated is not called after its end") {
+    SimulatedClock clock;
+    EventLoop loop(clock);
+    Conversation conversation(loop, {});
+    INFO(
+        "epoll watches what a descriptor refers to, and forgets it only when the last duplicate is "
+        "closed: the connection must be removed from epoll before its socket is closed");
+    const common::Descriptor duplicate(::dup(conversation.server()));
+    REQUIRE(duplicate);
+    conversation.drop();
+    CHECK(testing::write_all(conversation.client(), "x"));
+    loop.call_later(1s, [&] { loop.stop(); });
+    loop.run();
+    CHECK_MESSAGE(clock.now() == callbacks::TimePoint(1s),
+                  "on this clock time passes only while no descriptor is ready");
 }
 
 TEST_CASE("a reply delay does not count as idle time") {

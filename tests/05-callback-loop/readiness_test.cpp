@@ -1,9 +1,12 @@
 // Readers and writers, and what they do to each other within one batch of events.
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <sys/eventfd.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <string>
@@ -233,6 +236,25 @@ TEST_CASE("a descriptor closed and its number reused within one batch") {
     loop.call_later(1s, [&] { loop.stop(); });
     loop.run();
     CHECK(calls == 1);
+}
+
+TEST_CASE("more descriptors are ready than one wait returns: all are called within two turns") {
+    SimulatedClock clock;
+    EventLoop loop(clock);
+    constexpr std::size_t count = 300;  // a wait returns 256 at most
+    std::vector<common::Descriptor> ready;
+    std::vector<int> calls(count);
+    for (std::size_t i = 0; i < count; ++i) {
+        ready.emplace_back(::eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC));
+        REQUIRE(ready.back());
+        loop.add_reader(ready.back().fd(), [&calls, i] { ++calls[i]; });
+    }
+    after_two_turns(loop, [&] { loop.stop(); });
+    loop.run();
+    INFO(
+        "300 descriptors stayed ready for two turns; one that is always called first must not hide "
+        "another one");
+    CHECK(std::ranges::count(calls, 0) == 0);
 }
 
 TEST_CASE("a disk file cannot be watched: EPERM, and the loop stays as it was") {

@@ -26,6 +26,17 @@ TEST_CASE("run() inside a callback is an error, not a second loop") {
     loop.run();
 }
 
+TEST_CASE("a callback may throw anything, and run() may be called again") {
+    SimulatedClock clock;
+    EventLoop loop(clock);
+    loop.call_soon([] { throw 42; });
+    CHECK_THROWS_AS(loop.run(), int);
+    bool ran = false;
+    loop.call_soon([&] { ran = true; });
+    loop.run();
+    CHECK(ran);
+}
+
 TEST_CASE("a callback is destroyed after it has run, and not while it runs") {
     SimulatedClock clock;
     EventLoop loop(clock);
