@@ -9,8 +9,9 @@
 namespace blocking {
 
 /// Writes all `size` bytes, in as many calls as the kernel needs. Blocks while
-/// the socket's send buffer is full. Returns false if the client has
-/// disconnected.
+/// the socket's send buffer is full. A signal (EINTR), however often it comes,
+/// is no failure. Returns false if the client has disconnected: any other
+/// error. (SIGPIPE is ignored, see run_program(): the call fails with EPIPE.)
 inline bool write_all(int client, const char* data, std::size_t size) {
     while (size > 0) {
         const ssize_t count = write(client, data, size);
@@ -24,8 +25,9 @@ inline bool write_all(int client, const char* data, std::size_t size) {
     return true;
 }
 
-/// Sends back every byte until the client ends its input or disconnects.
-/// `client` is a connected, blocking socket; the caller closes it.
+/// Sends back every byte, whatever its value, until the client ends its input
+/// or disconnects. `client` is a connected, blocking socket; the caller closes
+/// it.
 inline void echo(int client) {
     char buffer[16 * 1024];
     while (true) {

@@ -130,3 +130,15 @@ TEST_CASE("01.2 a client that cannot be written to is not read from") {
     CHECK_MESSAGE(client.answers.size() == 2,
                   "echo() kept reading after write_all() had returned false");
 }
+
+TEST_CASE("a block of 16 kB takes one read and one write") {
+    ScriptedClient client({{std::string(16 * 1024, 'x')}});
+    int writes = 0;
+    client.write = [&, take = client.write](int fd, const void* data, std::size_t size) {
+        ++writes;
+        return take(fd, data, size);
+    };
+    client.converse("0 from read(2) is the end of input");
+    CHECK(client.heard.size() == 16 * 1024);
+    CHECK_MESSAGE(writes == 1, "with a small buffer, each request costs more system calls");
+}

@@ -1,9 +1,12 @@
 // Exercise 02.1, continued: short writes and signals.
 #include <doctest/doctest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstddef>
+#include <fstream>
+#include <list>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -119,4 +122,58 @@ TEST_CASE("02.1 a signal during a read or a write loses nothing") {
     const std::string heard = pair.heard();
     CHECK_MESSAGE(heard == "hello", "'hello' should have come back; what came was ",
                   support::quoted(heard));
+}
+
+TEST_CASE("a block of 16 kB takes one read and one write") {
+    support::SocketPair pair;
+    polling::Client client(std::move(pair.ours));
+    pair.say(std::string(16 * 1024, 'x'));
+    int calls = 0;
+    {
+        support::Interposed kernel;
+        kernel.read = [&](int fd, void* data, std::size_t size) {
+            ++calls;
+            return support::Interposed::real_read(fd, data, size);
+        };
+        kernel.write = [&](int fd, const void* data, std::size_t size) {
+            ++calls;
+            return support::Interposed::real_write(fd, data, size);
+        };
+        client.serve();
+    }
+    CHECK(pair.heard().size() == 16 * 1024);
+    CHECK_MESSAGE(calls == 2, "with a small buffer, each request costs more system calls");
+}
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool sanitizer = true;
+#elif defined(__has_feature)
+constexpr bool sanitizer = __has_feature(address_sanitizer) || __has_feature(thread_sanitizer);
+#else
+constexpr bool sanitizer = false;
+#endif
+
+TEST_CASE("a client that sends short lines costs one page of memory, not four") {
+    const auto memory = [] {
+        long size = 0;
+        long resident = 0;
+        std::ifstream("/proc/self/statm") >> size >> resident;
+        return resident * ::sysconf(_SC_PAGESIZE);
+    };
+    constexpr int count = 200;
+    const auto pages = [&] {
+        std::list<support::SocketPair> pairs(count);
+        std::list<polling::Client> clients;
+        const long before = memory();
+        for (support::SocketPair& pair : pairs) {
+            polling::Client& client = clients.emplace_back(std::move(pair.ours));
+            pair.say("hello");
+            client.serve();
+        }
+        return memory() - before;
+    };
+    const long grown = pages();
+    if (sanitizer) return;  // it has memory of its own for each object
+    CHECK_MESSAGE(grown < count * 10'000L, count, " clients took ", grown,
+                  " bytes. A buffer that is zeroed first is touched from end to end");
 }
