@@ -113,8 +113,8 @@ TEST_CASE("08.1 a read waits until bytes come") {
                     "read(2) said EAGAIN a thousand times in a row, and was asked again. That is "
                     "chapter 02. Return false: the coroutine waits, and the kernel will tell");
     CHECK_MESSAGE(ended,
-                  "an hour has passed, and it still waits. Who waits leaves word in two "
-                  "places: whom to resume, and that the socket has a reader");
+                  "an hour has passed, and it still waits. An operation that waits is noted in "
+                  "two places: which coroutine it resumes, and that the socket has a reader");
     const Log expected{"10: hello", "20: again"};
     CHECK_MESSAGE(c.world.log == expected,
                   "it should have read each when it came. EAGAIN is no "
@@ -352,7 +352,7 @@ TEST_CASE("08.1 one coroutine waits for room while another waits for bytes") {
     }(c, data));
     CHECK_MESSAGE(!c.kernel.spinning,
                   "write(2) said EAGAIN a thousand times in a row, and was "
-                  "asked again. Return false: somebody will tell");
+                  "asked again. Return false: an event will say when there is room");
     REQUIRE_MESSAGE(ended, "an hour has passed, and the writer still waits; ", heard.size(),
                     " bytes have come. Where there is room again, the event says EPOLLOUT");
     CHECK(c.world.log == Log{"10: hello", "20: now the other end reads", "20: all is written"});

@@ -371,9 +371,10 @@ TEST_CASE("08.2 a task that ends exactly at the limit is in time") {
         } catch (const TimedOut& error) {
             said = error.what();
         }
-        CHECK_MESSAGE(said == "a result",
-                      "both are due at the same time, and who stands first in the "
-                      "race starts first and wakes first: the task should");
+        CHECK_MESSAGE(
+            said == "a result",
+            "both are due at the same time. The one that is first in the race starts first and "
+            "wakes first: the task should");
     }(race));
     CHECK_MESSAGE(ended, still_waits);
 }
