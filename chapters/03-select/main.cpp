@@ -21,6 +21,10 @@ using selecting::SelectSet;
 
 /// Returns the question for the kernel: which clients have sent something, and
 /// which of the clients that we owe bytes have room for them?
+///
+/// A listener that is paused() is not in the question. It has found no
+/// descriptor left, not even to refuse a client, so it stays readable and would
+/// end every wait at once. Its pause() is the timeout of the wait instead.
 SelectSet interest_in(const Listener& listener,
                       const std::vector<Client>& clients) {
     SelectSet set;

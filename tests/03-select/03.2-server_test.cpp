@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 #include <sys/resource.h>
 
+#include <chrono>
 #include <cstddef>
 #include <list>
 #include <string>
@@ -72,4 +73,18 @@ TEST_CASE(
         peers.emplace_back(server.port());
         return peers.back().is_served();
     });
+}
+
+TEST_CASE("03.2 a paused listener is left alone") {
+    using namespace std::chrono_literals;
+    const ServerProcess server({.faults = "accept4:ENFILE@1-6"});
+    INFO(
+        "no descriptor was left, not even to refuse a client: that happened three times, and each "
+        "time the listener asked for a pause of 100 ms; then the client was served");
+    const auto began = std::chrono::steady_clock::now();
+    Peer peer(server.port());
+    peer.echo("hello\n");
+    CHECK_MESSAGE(std::chrono::steady_clock::now() - began >= 300ms,
+                  "the pauses were not observed. During its pause the listener stays readable, and "
+                  "would end every wait at once: while it is paused(), do not watch it");
 }

@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <chrono>
+#include <thread>
 
 #include "chapters/03-select/select_set.hpp"
 #include "tests/support/interruptions.hpp"
@@ -34,6 +35,18 @@ TEST_CASE("03.1 only a readable descriptor is ready for reading") {
     CHECK_FALSE(set.is_ready(silent.ours.fd()));
 }
 
+TEST_CASE("03.1 the descriptors may be added in any order") {
+    const SocketPair silent;
+    const SocketPair talks;
+    talks.say("x");
+    SelectSet set;
+    set.add_reader(talks.ours.fd());  // the highest number
+    set.add_reader(silent.ours.fd());
+    ask(set);
+    CHECK(set.is_ready(talks.ours.fd()));
+    CHECK_FALSE(set.is_ready(silent.ours.fd()));
+}
+
 TEST_CASE("03.1 only a descriptor with room is ready for writing") {
     const SocketPair empty;
     const SocketPair full;
@@ -42,7 +55,8 @@ TEST_CASE("03.1 only a descriptor with room is ready for writing") {
     set.add_writer(empty.ours.fd());
     set.add_writer(full.ours.fd());
     ask(set);
-    CHECK(set.is_ready(empty.ours.fd()));
+    CHECK_MESSAGE(set.is_ready(empty.ours.fd()),
+                  "a writer with room is ready: select(2) writes two sets");
     CHECK_FALSE(set.is_ready(full.ours.fd()));
 }
 
@@ -71,9 +85,28 @@ TEST_CASE("03.1 a wait ends at its timeout, not before") {
     SelectSet set;
     set.add_reader(silent.ours.fd());
     const auto began = std::chrono::steady_clock::now();
-    set.wait(20ms);
-    CHECK(std::chrono::steady_clock::now() - began >= 20ms);
+    set.wait(100ms);
+    CHECK_MESSAGE(std::chrono::steady_clock::now() - began >= 100ms,
+                  "no byte came, and the wait of 100 ms was over too early. In a timeval, tv_usec "
+                  "counts microseconds");
     CHECK_FALSE(set.is_ready(silent.ours.fd()));
+}
+
+TEST_CASE("03.1 without a timeout, wait() sleeps until a byte comes") {
+    const SocketPair pair;
+    std::thread sender([&pair] {
+        std::this_thread::sleep_for(20ms);
+        pair.say("x");
+    });
+    SelectSet set;
+    set.add_reader(pair.ours.fd());
+    support::waiting_for("wait(0ms), which means: without a timeout");
+    set.wait(0ms);
+    const bool ready = set.is_ready(pair.ours.fd());
+    sender.join();
+    CHECK_MESSAGE(ready,
+                  "wait(0ms) returned before any byte had come. Zero means \"no timeout\" here; "
+                  "to select(2) it means \"do not sleep\"");
 }
 
 TEST_CASE("03.1 after a signal, no descriptor is ready") {
@@ -81,7 +114,7 @@ TEST_CASE("03.1 after a signal, no descriptor is ready") {
     const SocketPair silent;
     SelectSet set;
     set.add_reader(silent.ours.fd());
-    set.wait(0ms);  // no timeout: only the signal can end this
+    CHECK_NOTHROW_MESSAGE(set.wait(0ms), "EINTR is no failure: a signal came first");
     CHECK_MESSAGE(!set.is_ready(silent.ours.fd()),
                   "after an error the sets of select() are no answer (select(2)): they still hold "
                   "the question");

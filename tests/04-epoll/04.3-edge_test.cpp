@@ -67,3 +67,16 @@ TEST_CASE("04.3 an idle server sleeps") {
     peer.echo("hello\n");
     support::expect_idle(server, edge);
 }
+
+TEST_CASE("04.3 a client with much to do does not keep the loop for itself") {
+    const ServerProcess server({.faults = "write:short/1", .arguments = "--edge"});
+    Peer peer(server.port());
+    peer.echo("hello\n");
+    const std::uint64_t before = server.calls(Call::epoll_wait);
+    INFO("a client sent 32 kB, and each write took one byte: its answer took 32,768 calls");
+    peer.echo_streaming(std::string(32 << 10, 'x'));
+    const std::uint64_t calls = server.calls(Call::epoll_wait) - before;
+    CHECK_MESSAGE(calls >= 20, "meanwhile the server looked only ", calls,
+                  " times whether another client was ready. Bound the calls of serve() for one "
+                  "client, and go on with it after the next wait(no_wait)");
+}

@@ -1,5 +1,6 @@
 // Exercise 04.4: one edge stands for any number of new connections.
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <sys/epoll.h>
 
 #include <cerrno>
@@ -97,4 +98,16 @@ TEST_CASE("04.4 a full descriptor table is reported to the caller") {
     CHECK_MESSAGE(error == EMFILE,
                   "accept_all() returned as if all were well. A connection is still pending, and "
                   "no other edge will come for it: throw");
+}
+
+TEST_CASE("04.4 the accepted connections are non-blocking") {
+    const Listener listener(0, Listener::Mode::non_blocking);
+    const Counted counted;
+    const support::Peer peer(listener.port());
+    int flags = 0;
+    accept_all(listener.fd(),
+               [&flags](const Descriptor& client) { flags = ::fcntl(client.fd(), F_GETFL); });
+    CHECK_MESSAGE((flags & O_NONBLOCK) != 0,
+                  "the client should be non-blocking: accept(2) does not pass on the flags of the "
+                  "listener, and a read until EAGAIN would sleep in the kernel");
 }

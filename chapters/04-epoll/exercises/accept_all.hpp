@@ -11,8 +11,8 @@
 
 namespace epolling {
 
-/// Accepts every pending connection and passes each to `welcome`, which owns it
-/// from then on.
+/// Accepts every pending connection and passes each, non-blocking and closed on
+/// exec, to `welcome`, which owns it from then on.
 ///
 /// The caller has received an edge for `listener` (non-blocking, EPOLLIN |
 /// EPOLLET). One edge stands for any number of connections, and the next edge
