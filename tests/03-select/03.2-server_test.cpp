@@ -66,6 +66,7 @@ TEST_CASE(
     CHECK_MESSAGE(served < 1024, served,
                   " clients were served: more than select can hold. FD_SET beyond 1023 writes over "
                   "other memory (SelectSet::can_hold)");
+    INFO("one client was refused, which must not end the server nor harm the others");
     peers.front().echo("still here?\n");
     peers.erase(peers.begin());
     INFO("one of the served clients left, so there is room for a new one");
