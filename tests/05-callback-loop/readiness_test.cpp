@@ -267,6 +267,27 @@ TEST_CASE("a disk file cannot be watched: EPERM, and the loop stays as it was") 
     loop.run();  // returns: no descriptor is watched
 }
 
+TEST_CASE("a writer that epoll refuses leaves the reader of that descriptor as it was") {
+    SimulatedClock clock;
+    EventLoop loop(clock);
+    Pair pair;
+    const int fd = pair.ours.fd();
+    bool called = false;
+    loop.add_reader(fd, [&] {
+        called = true;
+        loop.stop();
+    });
+    testing::write_all(pair.theirs.fd(), "x");
+    INFO("the number was closed, so epoll refuses it (EBADF); a duplicate keeps the connection");
+    const common::Descriptor duplicate(::dup(fd));
+    pair.ours.close();
+    CHECK_THROWS_AS(loop.add_writer(fd, [] { FAIL("it was refused"); }), std::system_error);
+    CHECK_FALSE(loop.remove_writer(fd));
+    loop.call_later(1s, [&] { loop.stop(); });
+    loop.run();
+    CHECK_MESSAGE(called, "the reader is still there");
+}
+
 TEST_CASE("readers are served between timers and tasks that never end") {
     SimulatedClock clock;
     EventLoop loop(clock);

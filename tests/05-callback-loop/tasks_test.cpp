@@ -1,5 +1,6 @@
 // The task queue and the report of slow callbacks; a turn itself is in 05.2-turn_test.cpp.
 #include <doctest/doctest.h>
+#include <fcntl.h>
 
 #include <chrono>
 #include <memory>
@@ -190,6 +191,46 @@ TEST_CASE("a callback may ask for reports of slow callbacks, change them, and en
     loop.call_soon([&] { clock.advance(3s); });
     loop.run();
     CHECK(reports == std::vector<Duration>{2s});
+}
+
+TEST_CASE("what another thread has queued wakes the loop once, and then it sleeps again") {
+    class CountingClock : public SimulatedClock {
+    public:
+        [[nodiscard]] std::chrono::milliseconds poll_timeout(
+            callbacks::TimePoint next) const override {
+            REQUIRE_MESSAGE(++waits_ < 100,
+                            "the loop has waited 100 times, and its eventfd is always readable: "
+                            "the reader has to read it");
+            return SimulatedClock::poll_timeout(next);
+        }
+
+    private:
+        mutable int waits_ = 0;
+    };
+    CountingClock clock;
+    EventLoop loop(clock);
+    int calls = 0;
+    loop.call_soon_threadsafe([&] { ++calls; });
+    loop.call_soon_threadsafe([&] { ++calls; });
+    loop.call_later(1s, [&] { loop.stop(); });
+    loop.run();
+    CHECK(calls == 2);
+}
+
+TEST_CASE("a child process inherits no descriptor of the loop") {
+    const auto flags = [](int fd) { return ::fcntl(fd, F_GETFD); };  // -1: not open
+    std::vector<int> closed;
+    for (int fd = 0; fd < 256; ++fd) {
+        if (flags(fd) == -1) closed.push_back(fd);
+    }
+    const EventLoop loop;
+    int opened = 0;
+    for (const int fd : closed) {
+        if (flags(fd) == -1) continue;
+        ++opened;
+        CHECK_MESSAGE((flags(fd) & FD_CLOEXEC) != 0, "descriptor ", fd, " survives exec()");
+    }
+    CHECK(opened > 0);
 }
 
 TEST_CASE("call_soon_threadsafe() wakes a loop that sleeps") {
