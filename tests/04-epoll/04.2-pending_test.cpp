@@ -28,6 +28,8 @@ TEST_CASE("04.2 after a full buffer the client is read again") {
     Peer peer(server.port());
     peer.echo_streaming(std::string(4 << 20, 'x'));
     peer.echo("and now a line\n");
+    INFO("nothing is pending any more, so the client is to be watched for reading again, only");
+    server.wait_until_asleep();
 }
 
 TEST_CASE("04.2 a client with nothing pending does not wake the server") {
