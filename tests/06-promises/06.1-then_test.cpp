@@ -69,6 +69,47 @@ TEST_CASE("06.1 a promise is settled once: later calls change nothing") {
     CHECK_MESSAGE(status(second.promise()) == "rejected", "reject() came first");
 }
 
+TEST_CASE("06.1 a promise that waits for another one is resolved, although it is pending") {
+    Quiet jobs;
+    const Deferred<int> inner(jobs);
+    const Deferred<int> outer(jobs);
+    Log log;
+    const auto note = [&](int n) { log.add(std::to_string(n)); };
+    INFO("outer.resolve(inner's promise); then outer.resolve(5); then inner.resolve(7)");
+    outer.promise().then(note);
+    outer.resolve(inner.promise());
+    outer.resolve(5);
+    outer.reject(broken());
+    CHECK_MESSAGE(status(outer.promise()) == "pending",
+                  "it waits for inner, although resolve() was called again: the first call counts, "
+                  "also while the promise is still pending");
+    inner.resolve(7);
+    outer.promise().then(note);
+    run(jobs);
+    CHECK_MESSAGE(log.text == "7, 7",
+                  "the first call of resolve() counts, also if it hands over a promise that is "
+                  "still pending: both handlers should get 7; they got ",
+                  log.text);
+}
+
+TEST_CASE("06.1 a handler may throw anything") {
+    Quiet jobs;
+    Log log;
+    INFO("a promise was fulfilled, and its handler threw the number 42");
+    const Promise<void> next = resolved(jobs).then([] { throw 42; });
+    next.catch_error([&](const std::exception_ptr& error) {
+        try {
+            std::rethrow_exception(error);
+        } catch (int number) {
+            log.add(std::to_string(number));
+        }
+    });
+    run(jobs);
+    CHECK_MESSAGE(log.text == "42",
+                  "in C++ anything can be thrown, not only a std::exception: the promise of "
+                  "then() should be rejected with it");
+}
+
 TEST_CASE("06.1 a handler that is registered late gets the same outcome") {
     Quiet jobs;
     const Deferred<int> deferred(jobs);

@@ -128,6 +128,10 @@ def judge(case, ended, lines, said):
         line = next((l for l in said.splitlines() if TODO_WORDS in l), "")
         found = re.search(r"\d\d\.\d+ " + TODO_WORDS + r"[^\"']*", line)
         return Result(case, "TODO", found[0].strip() if found else "")
+    undefined = re.search(r"^(\S+:\d+):\d+: runtime error: (.*)$", said, re.MULTILINE)
+    if undefined:
+        return Result(case, "CRASH", f"{undefined[1]}: undefined behaviour: {undefined[2]}\n"
+                      f"{message(said.replace(undefined[0], ''))}".strip())
     if ended["signal"] == signal.SIGXFSZ:
         return Result(case, "CRASH", "it printed without end, and was killed")
     if ended["signal"] is not None:
