@@ -14,8 +14,8 @@
 namespace simulated {
 
 /// A coroutine that computes a T and may wait on the way. A T can be moved; it
-/// need not be copyable, assignable or default-constructible. Calling it creates
-/// the task; it starts when it is awaited:
+/// need not be copyable, assignable or default-constructible. Calling it
+/// creates the task; it starts when it is awaited:
 ///
 ///     Task<int> price(EventLoop& loop) {
 ///         co_await loop.async_sleep(2);
