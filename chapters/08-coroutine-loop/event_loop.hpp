@@ -243,11 +243,8 @@ public:
 
     void await_suspend(std::coroutine_handle<> awaiting) {
         coroutine = awaiting;
-        const TimePoint now = loop_.now();
-        const TimePoint due = delay_ < callbacks::no_deadline - now
-                                  ? now + delay_
-                                  : callbacks::no_deadline;
-        loop_.sleeping_tasks_.push(*this, due);
+        loop_.sleeping_tasks_.push(*this,
+                                   callbacks::later(loop_.now(), delay_));
     }
 
     void await_resume() const noexcept {}

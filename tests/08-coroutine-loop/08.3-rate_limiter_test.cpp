@@ -149,17 +149,8 @@ TEST_CASE("08.3 a task that is cancelled at the head of the line makes room for 
 }
 
 TEST_CASE("08.3 a task that waits is woken when its token is there, and not before") {
-    /// A clock that jumps. It counts the waits of the loop.
-    struct CountingClock : callbacks::SimulatedClock {
-        [[nodiscard]] std::chrono::milliseconds poll_timeout(
-            callbacks::TimePoint next) const override {
-            ++waits;
-            return SimulatedClock::poll_timeout(next);
-        }
-        mutable int waits = 0;
-    };
     INFO("one token each 1,500 microseconds; eleven tasks come at 0");
-    CountingClock clock;
+    testing::Counting<callbacks::SimulatedClock> clock;
     EventLoop loop(clock);
     RateLimiter limiter(loop, 1, 1500us);
     std::vector<Duration> times;

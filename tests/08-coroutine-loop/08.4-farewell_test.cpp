@@ -98,9 +98,12 @@ TEST_CASE(
     "08.4 a client with a full buffer does not block the thread, and one that left raises no "
     "signal") {
     World world;
+    Pair ordinary;
     Pair full;
     Pair gone;
     INFO("farewell() to a client whose buffer is full, and to one that has closed the connection");
+    farewell(world.loop, std::move(ordinary.ours), bye, 10ms);
+    require_open(ordinary);
     Pair::fill(full.ours.fd());
     const int flags = ::fcntl(full.ours.fd(), F_GETFL);
     ::fcntl(full.ours.fd(), F_SETFL, flags & ~O_NONBLOCK);

@@ -140,16 +140,7 @@ TEST_CASE("a client that moves bytes now and then is not idle, however slowly it
 }
 
 TEST_CASE("an idle timeout wakes no task before it can be due") {
-    /// A clock that jumps. It counts the waits of the loop.
-    struct CountingClock : callbacks::SimulatedClock {
-        [[nodiscard]] std::chrono::milliseconds poll_timeout(
-            callbacks::TimePoint next) const override {
-            ++waits;
-            return SimulatedClock::poll_timeout(next);
-        }
-        mutable int waits = 0;
-    };
-    CountingClock clock;
+    testing::Counting<callbacks::SimulatedClock> clock;
     const auto heard =
         converse_on(clock, {.idle_timeout = 1h, .reply_delay = 0s}, {{0s, "a"}, {30min, "b"}});
     CHECK(in_units(heard, 1min) == Log{"0 a", "30 b", "90 "});

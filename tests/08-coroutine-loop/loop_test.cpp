@@ -93,16 +93,7 @@ TEST_SUITE("sleeping") {
     }
 
     TEST_CASE("all sleepers that are due wake in one turn") {
-        /// A clock that jumps. It counts the waits of the loop.
-        struct CountingClock : callbacks::SimulatedClock {
-            [[nodiscard]] std::chrono::milliseconds poll_timeout(
-                callbacks::TimePoint next) const override {
-                ++waits;
-                return SimulatedClock::poll_timeout(next);
-            }
-            mutable int waits = 0;
-        };
-        CountingClock clock;
+        testing::Counting<callbacks::SimulatedClock> clock;
         EventLoop loop(clock);
         for (int i = 0; i < 100; ++i) loop.spawn("sleeper", coroutines::pass(loop, 5ms));
         loop.run();
@@ -535,16 +526,7 @@ TEST_SUITE("the end") {
 
 TEST_SUITE("readiness") {
     TEST_CASE("while all tasks wait for a descriptor, the loop sleeps in the kernel") {
-        /// The machine's clock. It counts the waits of the loop.
-        struct CountingClock : callbacks::SteadyClock {
-            [[nodiscard]] std::chrono::milliseconds poll_timeout(
-                callbacks::TimePoint next) const override {
-                ++waits;
-                return SteadyClock::poll_timeout(next);
-            }
-            mutable int waits = 0;
-        };
-        CountingClock clock;
+        testing::Counting<callbacks::SteadyClock> clock;
         EventLoop loop(clock);
         const testing::Pair pair;
         loop.spawn("reader", [](EventLoop& l, int fd) -> Task<> {

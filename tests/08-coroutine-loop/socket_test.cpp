@@ -59,6 +59,14 @@ Task<std::string> read_to_end(Socket& socket) {
     }
 }
 
+/// Connects to `port`, and disconnects. Throws as connect() does.
+void connect_once(EventLoop& loop, std::uint16_t port) {
+    const auto task = [](EventLoop& l, std::uint16_t to) -> Task<> {
+        co_await coroutines::connect(l, to);
+    };
+    finish(loop, task(loop, port), support::deadline());
+}
+
 }  // namespace
 
 TEST_SUITE("reading and writing") {
@@ -445,12 +453,7 @@ TEST_SUITE("accepting and connecting") {
             port = Listener(0, Listener::Mode::non_blocking).port();
         }
         try {
-            finish(
-                loop,
-                [](EventLoop& l, std::uint16_t to) -> Task<> {
-                    co_await coroutines::connect(l, to);
-                }(loop, port),
-                support::deadline());
+            connect_once(loop, port);
             FAIL_CHECK("it should have thrown");
         } catch (const std::system_error& error) {
             CHECK(error.code().value() == ECONNREFUSED);
@@ -474,12 +477,7 @@ TEST_SUITE("accepting and connecting") {
         };
         int code = 0;
         try {
-            finish(
-                loop,
-                [](EventLoop& l, std::uint16_t to) -> Task<> {
-                    co_await coroutines::connect(l, to);
-                }(loop, port),
-                support::deadline());
+            connect_once(loop, port);
         } catch (const std::system_error& error) {
             code = error.code().value();
         }

@@ -35,6 +35,16 @@ inline std::string text(const std::exception_ptr& error) {
     }
 }
 
+/// One of the two clocks, which counts the waits of the loop.
+template <class Clock>
+struct Counting : Clock {
+    [[nodiscard]] std::chrono::milliseconds poll_timeout(callbacks::TimePoint next) const override {
+        ++waits;
+        return Clock::poll_timeout(next);
+    }
+    mutable int waits = 0;
+};
+
 /// A loop on a clock that jumps, and what its tasks leave behind.
 struct World {
     callbacks::SimulatedClock clock;

@@ -50,6 +50,10 @@ ABOUT = ".handout/about.json"
 PUBLISHED = ".handout/published.tar.gz"
 
 
+# A chapter's other programs, beside the one of its main.cpp: the files in the chapter.
+PROGRAMS = {"01-threads": "threads.cpp", "08-chat": "exercises/chat.cpp"}
+
+
 class Problem(Exception):
     """Something that the user has to change; the text says what and how."""
 

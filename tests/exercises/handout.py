@@ -21,7 +21,7 @@ import subprocess
 import tarfile
 import textwrap
 
-from course import ABOUT, PUBLISHED, Problem
+from course import ABOUT, PROGRAMS, PUBLISHED, Problem
 
 NOT_IN_HANDOUT = ("tests/exercises/right/", "tests/exercises/wrong/", "tests/mutants/",
                   "docs/teaching/", ".ci/", ".github/")
@@ -91,8 +91,8 @@ def programs_with(root, holes):
     """The programs of the course, by their names in build/, whose sources include a file of `holes`."""
     chapters = root / "chapters"
     sources = {path.parent.name: path for path in chapters.glob("*/main.cpp")}
-    sources["01-threads"] = chapters / "01-blocking-read/threads.cpp"
-    sources["08-chat"] = chapters / "08-coroutine-loop/exercises/chat.cpp"
+    for name, file in PROGRAMS.items():
+        sources |= {name: path for path in chapters.glob(f"{name[:2]}-*/{file}")}
     for kind in ("steps", "wrong"):
         for path in chapters.glob(f"*/{kind}/*.cpp"):
             sources[f"{kind}/{path.parts[-3][:2]}.{path.name.split('-')[0]}"] = path

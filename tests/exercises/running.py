@@ -12,11 +12,10 @@ import subprocess
 import sys
 
 import judge
-from course import TODO_WORDS, Problem, without_comments
+from course import PROGRAMS, TODO_WORDS, Problem, without_comments
 from ticker import Ticker
 from workshop import JOBS, BuildFailed, Workshop
 
-PROGRAMS = {"01-threads": "threads.cpp", "08-chat": "exercises/chat.cpp"}
 UNWRITTEN = re.compile(r"not finished yet: make (check-\S+)")
 STUB = re.compile(r'exercise_todo\(\s*"(\d\d\.\d+) ')
 

@@ -144,12 +144,14 @@ class Workshop:
     def precompile(self):
         """The option that includes tests/exercises/precompiled.hpp, compiled. Raises BuildFailed."""
         clang = "clang" in self.compiler
-        header = self.shared / "precompiled.hpp"
+        source = self.course.root / "tests/exercises/precompiled.hpp"
+        key = hashlib.sha256((digest(source) + " ".join(self.flags)).encode()).hexdigest()[:16]
+        header = self.shared / f"precompiled-{key}.hpp"
         made = header.with_suffix(".hpp.pch" if clang else ".hpp.gch")
         with PRECOMPILING:
             if not made.exists():
                 made.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(self.course.root / "tests/exercises/precompiled.hpp", header)
+                shutil.copyfile(source, header)
                 self.run([self.compiler, *self.flags, "-x", "c++-header", str(header),
                           "-o", str(made)])
         return ["-include-pch", str(made)] if clang else ["-include", str(header)]

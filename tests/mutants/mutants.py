@@ -31,7 +31,6 @@ file that noticed a fault last time is asked first; the first failing test ends 
 
 import concurrent.futures
 import dataclasses
-import hashlib
 import json
 import os
 import pathlib
@@ -47,8 +46,10 @@ import tempfile
 import threading
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "exercises")]
 import run as suites  # noqa: E402  (read_results: how a test program says what passed)
+from course import PROGRAMS  # noqa: E402
+from workshop import digest, prerequisites  # noqa: E402
 
 FOLDER = ROOT / "build" / "mutants"
 COMPILER = shlex.split(os.environ.get("CXX") or "g++")
@@ -180,12 +181,10 @@ class Tree:
         command = [*COMPILER, *self.flags(), "-I.", "-MMD", "-MF", str(made) + ".d", "-c", source,
                    "-o", str(made)]
         root = self.folder / "source"
-        digest = lambda path: hashlib.sha256((root / path).read_bytes()).hexdigest()
         if made.exists() and note.exists():
             known = json.loads(note.read_text())
             if known["command"] == command and all(
-                    (root / path).exists() and digest(path) == value
-                    for path, value in known["inputs"].items()):
+                    digest(root / path) == value for path, value in known["inputs"].items()):
                 return made
         made.parent.mkdir(parents=True, exist_ok=True)
         note.unlink(missing_ok=True)
@@ -193,8 +192,8 @@ class Tree:
                               check=False)
         if done.returncode != 0:
             raise DoesNotCompile(done.stderr.strip()[:1500])
-        listed = pathlib.Path(str(made) + ".d").read_text().replace("\\\n", " ").split(":", 1)[1]
-        inputs = {path: digest(path) for path in listed.split() if not path.startswith("/")}
+        listed = prerequisites(pathlib.Path(str(made) + ".d").read_text())
+        inputs = {path: digest(root / path) for path in listed if not path.startswith("/")}
         note.write_text(json.dumps({"command": command, "inputs": inputs}))
         return made
 
@@ -225,9 +224,6 @@ class Tree:
 
 # --- The tests ---------------------------------------------------------------------------------
 
-# The other programs of a chapter, and the files from which they are made.
-EXTRA = {"01-threads": "chapters/01-blocking-read/threads.cpp",
-         "08-chat": "chapters/08-coroutine-loop/exercises/chat.cpp"}
 MAIN = "tests/support/main.cpp"
 SERVICE = "tests/service/service_test.cpp"
 
@@ -240,7 +236,8 @@ def programs_of(number):
     """{program: source} of a chapter."""
     folder = folder_of(number)
     found = {folder: f"chapters/{folder}/main.cpp"}
-    return found | {name: source for name, source in EXTRA.items() if name.startswith(number)}
+    return found | {name: f"chapters/{folder}/{file}" for name, file in PROGRAMS.items()
+                    if name.startswith(number)}
 
 
 @dataclasses.dataclass
