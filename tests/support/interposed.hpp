@@ -43,8 +43,7 @@ struct SystemCalls {
         return ::syscall(SYS_sendto, fd, data, size, transfer_flags, nullptr, 0);
     }
     static int real_accept(int fd) {
-        return static_cast<int>(
-            ::syscall(SYS_accept4, fd, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+        return static_cast<int>(::syscall(SYS_accept4, fd, nullptr, nullptr, accept_flags));
     }
 };
 
