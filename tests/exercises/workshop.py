@@ -224,7 +224,9 @@ class Workshop:
         """Preprocesses a test together with the code that it includes, and refuses the code if it
         includes a file that is not for it, or defines a macro with a name that the tests use. Only
         what the preprocessor says counts: an #include may name a macro. Raises BuildFailed."""
-        said = self.run([self.compiler, *self.flags, "-pedantic-errors", "-fno-diagnostics-show-caret",
+        no_quotes = ("-fno-caret-diagnostics" if "clang" in self.compiler
+                     else "-fno-diagnostics-show-caret")
+        said = self.run([self.compiler, *self.flags, "-pedantic-errors", no_quotes,
                          f"-I{self.tree}", "-E", "-dD", str(source)], translate=False)
         root, own = self.course.root.resolve(), self.sources.resolve()
         answers = {root / "chapters" / self.chapter / path
