@@ -131,6 +131,20 @@ TEST_CASE("01.2 a client that cannot be written to is not read from") {
                   "echo() kept reading after write_all() had returned false");
 }
 
+TEST_CASE("01.2 a line takes one read and one write") {
+    INFO("the client sent 'how are you?\\n', which was there in one piece");
+    ScriptedClient client({{"how are you?\n"}});
+    int writes = 0;
+    client.write = [&, take = client.write](int fd, const void* data, std::size_t size) {
+        ++writes;
+        return take(fd, data, size);
+    };
+    client.converse("0 from read(2) is the end of input");
+    CHECK(client.heard == "how are you?\n");
+    CHECK_MESSAGE(writes == 1, "write(2) was called ", writes,
+                  " times: each call costs time, so send back what one read returned at once");
+}
+
 TEST_CASE("a block of 16 kB takes one read and one write") {
     ScriptedClient client({{std::string(16 * 1024, 'x')}});
     int writes = 0;

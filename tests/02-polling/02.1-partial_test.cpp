@@ -76,6 +76,28 @@ TEST_CASE("02.1 after a signal, serve() says that more may be possible at once")
     }
 }
 
+TEST_CASE("02.1 a client that does not read keeps a turn no longer than one that does") {
+    support::SocketPair pair;
+    polling::Client client(std::move(pair.ours));
+    INFO("the client sent 'hello', and there was room for 2 bytes of the answer");
+    pair.say("hello");
+    int writes = 0;
+    support::Interposed kernel;
+    kernel.write = [&](int fd, const void* data, std::size_t size) -> ssize_t {
+        if (++writes > 1 + 10) throw support::Spinning();
+        if (writes > 1) return errno = EAGAIN, -1;
+        return support::Interposed::real_write(fd, data, std::min<std::size_t>(size, 2));
+    };
+    try {
+        client.serve();
+    } catch (const support::Spinning&) {
+        FAIL_CHECK(
+            "serve() kept calling write(2), which failed with EAGAIN each time. The rest has to "
+            "wait for a later turn, so that no client delays the others (docs/02-polling.md)");
+    }
+    support::expect_state(client, "writing", "3 bytes are still owed");
+}
+
 TEST_CASE("02.1 any other error ends the client, in a read and in a write") {
     for (const int error : {ECONNRESET, ETIMEDOUT, ENOBUFS, ENOMEM, EHOSTUNREACH}) {
         for (const bool in_write : {false, true}) {

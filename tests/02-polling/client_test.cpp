@@ -21,7 +21,7 @@ using support::SocketPair;
 /// The most that one call of serve() may move, so that no client delays the others.
 constexpr std::size_t one_turn = 64 * 1024;
 
-const char* const made_progress =
+const std::string made_progress =
     "bytes moved, so more may be possible at once: serve() should return true";
 
 void expect_heard(const SocketPair& pair, const std::string& text) {

@@ -333,7 +333,7 @@ class Server:
 
 def start(root, command, stderr):
     # A command on a page is typed by a reader: not from inside another make, on a plain terminal.
-    hidden = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES")
+    hidden = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES", "ARGS", "WORK", "PORT")
     environment = {key: value for key, value in os.environ.items() if key not in hidden}
     environment.update(LC_ALL="C.UTF-8", TERM="dumb", COLUMNS="80")
     return subprocess.Popen(["bash", "-c", command], cwd=root, env=environment,
