@@ -53,10 +53,12 @@ def command_of(program, case, workshop):
 
 
 def opened(folder):
-    """Creates the results, a pipe in which nothing can be changed afterwards, and the output. Both
-    are read through these descriptors: a test may replace the names by whatever it wants."""
+    """Creates the results, a pipe in which nothing can be changed afterwards, the output, and a
+    folder for the test. Both are read through these descriptors: where a test does not run apart, it
+    may replace the names by whatever it wants."""
     results, output = pathlib.Path(folder, "results"), pathlib.Path(folder, "output")
     os.mkfifo(results, 0o600)
+    os.mkdir(pathlib.Path(folder, "room"))
     return (results, os.open(results, os.O_RDWR | os.O_NONBLOCK),
             output, os.open(output, os.O_RDONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
@@ -70,11 +72,11 @@ def read_some(descriptor, most):
 
 def remove(folder):
     """Removes a test's folder, also if the test took away its own rights to it."""
-    for path, _, _ in os.walk(folder):
-        try:
-            os.chmod(path, stat.S_IRWXU, follow_symlinks=True)
-        except OSError:
-            pass
+    os.chmod(folder, stat.S_IRWXU)
+    for path, folders, _ in os.walk(folder):  # from above: it looks into each after this
+        for inside in (os.path.join(path, name) for name in folders):
+            if not os.path.islink(inside):
+                os.chmod(inside, stat.S_IRWXU)
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -92,7 +94,7 @@ def run(program, case, workshop, apart=False, **variables):
         supervisor = subprocess.run(
             [sys.executable, "-I", "-S", str(HERE / "supervisor.py"), *(["--apart"] if apart else []),
              str(seconds()), str(memory), str(output), "--", *command],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, cwd=folder, env=environment,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, cwd=pathlib.Path(folder, "room"), env=environment,
             timeout=seconds() + SUPERVISOR_SECONDS, check=False)
         ended = json.loads(supervisor.stdout)
         said, lines = read_some(file, 1 << 20), read_some(pipe, 1 << 16).splitlines()

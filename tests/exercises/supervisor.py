@@ -1,26 +1,34 @@
 """Runs one untrusted command: supervisor.py [--apart] SECONDS MEGABYTES OUTPUT -- COMMAND...
 
 Limits its time, memory, processes and output, and afterwards kills all processes that it left,
-forked and detached ones too. Prints how the command ended, as JSON. With --apart the command sees no
-process but its own, and can write only below the current folder, where the kernel allows namespaces
-to this user; the report says whether it did. It can still read files, use the network, and change
-everything inside its own process: it is not a sandbox.
+forked and detached ones too. Prints how the command ended, as JSON.
+
+With --apart, where the kernel allows this user namespaces, the command sees no process but its own,
+has no network but a loopback of its own, and can write only into the current folder: a file system
+in memory, which ends with it. The report says whether the kernel did allow that. The command can
+still read files, and change everything inside its own process: it is not a sandbox.
 """
 
 import ctypes
+import fcntl
 import json
 import os
 import resource
 import signal
+import socket
+import struct
 import sys
 import time
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
-CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWPID = 0x00020000, 0x10000000, 0x20000000
-MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 1 << 18
+CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER = 0x00020000, 0x08000000, 0x10000000
+CLONE_NEWPID, CLONE_NEWNET = 0x20000000, 0x40000000
+MS_REC, MS_PRIVATE = 0x4000, 1 << 18
+SIOCSIFFLAGS, IFF_UP = 0x8914, 1
 MOUNT_SETATTR, AT_FDCWD, AT_RECURSIVE, MOUNT_RDONLY = 442, -100, 0x8000, 1
 PROCESSES = 200  # of one test, at the same time
 OUTPUT = 8 << 20  # bytes in any one file that it writes
+ROOM = b"size=64m,nr_inodes=4k,mode=700"  # of the folder that it can write into
 NOT_ALLOWED = 125  # the status of a process that could not be set apart
 GRACE = 1.0  # seconds from the signal to the test's own watchdog until it is killed
 
@@ -103,15 +111,16 @@ def separate(libc):
     """Gives this process namespaces of its own, with one writable folder. Its next child is the
     first process that is apart. Inside, the user is never root, which could mount again."""
     user, group, folder = os.getuid(), os.getgid(), os.getcwd().encode()
-    checked(libc.unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID))
+    checked(libc.unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC))
     for name, words in (("setgroups", "deny"), ("uid_map", f"{user or 1000} {user} 1"),
                         ("gid_map", f"{group or 1000} {group} 1")):
         with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
             file.write(words)
+    with socket.socket() as any_socket:
+        fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", IFF_UP))
     checked(libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None))
-    checked(libc.mount(folder, folder, None, MS_BIND, None))
     set_readonly(libc, b"/", AT_RECURSIVE, MOUNT_RDONLY, 0)
-    set_readonly(libc, folder, 0, 0, MOUNT_RDONLY)
+    checked(libc.mount(b"room", folder, b"tmpfs", 0, ROOM))
     os.chdir(folder)
 
 
@@ -142,8 +151,7 @@ def start(command, output, seconds, megabytes):
         try:
             os.setsid()
             nothing = os.open("/dev/null", os.O_RDONLY)
-            file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
-            for new, old in [(nothing, 0), (file, 1), (file, 2)]:
+            for new, old in [(nothing, 0), (output, 1), (output, 2)]:
                 os.dup2(new, old)
             os.closerange(3, 256)
             for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores these two
@@ -199,7 +207,8 @@ def watch(group, began, seconds, ended):
 def main():
     alone = sys.argv[1] == "--apart"
     words = sys.argv[2:] if alone else sys.argv[1:]
-    seconds, megabytes, output = float(words[0]), int(words[1]), words[2]
+    seconds, megabytes = float(words[0]), int(words[1])
+    output = os.open(words[2], os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)

@@ -1,0 +1,279 @@
+"""Hostile submissions: each gets the points that it has earned, and disturbs nothing else.
+
+One submission holds all attacks that run; which of them it tries depends on the test. So all of them
+cost one build. Attacks on the compiler are only preprocessed, as the grader does before it compiles.
+"""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import unittest
+import xml.etree.ElementTree
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+
+import course as courses  # noqa: E402
+import judge  # noqa: E402
+import teacher  # noqa: E402
+from exercises_test import sandbox  # noqa: E402
+from workshop import BuildFailed, Workshop  # noqa: E402
+
+HONEST = "#pragma once\n#include <vector>\ninline int twice(int n) { return n + n; }\n"
+
+# Each of these is tried inside a test of 01.1, and then the answer is wrong. Only in a process
+# namespace of their own do they look for other processes.
+HOSTILE = r"""
+#pragma once
+#include <netinet/in.h>
+#include <sys/ipc.h>
+#include <sys/shm.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace fs = std::filesystem;
+inline std::error_code none;
+
+inline std::string argument(const std::string& name) {
+    std::ifstream file("/proc/self/cmdline");
+    for (std::string word; std::getline(file, word, '\0');) {
+        if (word.starts_with(name)) return word.substr(name.size());
+    }
+    return "";
+}
+
+inline const fs::path root = argument("--build=").substr(0, argument("--build=").find("/build/"));
+inline const std::string test = argument("--test-case=");
+inline const fs::path results = argument("--results=");
+inline const fs::path folder = results.parent_path();
+inline const fs::path output = folder / "output";
+
+inline std::vector<int> others() {
+    std::ifstream first("/proc/1/cmdline");
+    const std::string command{std::istreambuf_iterator<char>(first), {}};
+    std::vector<int> found;
+    if (command.find("supervisor.py") == std::string::npos) return found;
+    for (const auto& entry : fs::directory_iterator("/proc", none)) {
+        const int pid = std::atoi(entry.path().filename().c_str());
+        if (pid > 0 && pid != ::getpid()) found.push_back(pid);
+    }
+    return found;
+}
+
+inline void send_all(int signal) {
+    ::alarm(0);
+    for (int pid : others()) ::kill(pid, signal);
+}
+
+inline void stay() {
+    while (true) ::pause();
+}
+
+inline void say(const fs::path& place, const std::string& words) {
+    std::ofstream(place, std::ios::app) << words << std::endl;
+}
+
+inline const std::map<std::string, void (*)()> attacks{
+    {"stops all other processes", [] { send_all(SIGSTOP); }},
+    {"kills all other processes", [] { send_all(SIGKILL); }},
+    {"ends all other processes", [] { send_all(SIGTERM); }},
+    {"leaves daemons that ignore signals", [] {
+         if (::fork() != 0) return;
+         ::setsid();
+         ::alarm(0);
+         for (int number = 1; number < 32; ++number) std::signal(number, SIG_IGN);
+         if (::fork() == 0) stay();
+         stay();
+     }},
+    {"puts a FIFO in place of its results", [] {
+         fs::remove(results, none);
+         ::mkfifo(results.c_str(), 0600);
+     }},
+    {"puts a folder in place of its results", [] {
+         fs::remove(results, none);
+         fs::create_directory(results, none);
+     }},
+    {"puts a FIFO in place of its output", [] {
+         fs::remove(output, none);
+         ::mkfifo(output.c_str(), 0600);
+     }},
+    {"puts a huge file in place of its output", [] {
+         fs::remove(output, none);
+         fs::create_symlink(root / "huge", output, none);
+     }},
+    {"takes away the rights to its folders", [] {
+         fs::create_directories("one/two", none);
+         for (const char* name : {"one/two", "one", "."}) ::chmod(name, 0);
+         ::chmod(folder.c_str(), 0);
+     }},
+    {"adds results behind its own", [] {
+         std::atexit([] { say(results, "passed\t01.1 " + test + "\t\ncomplete\t-\t"); });
+     }},
+    {"reports in place of its supervisor", [] {
+         for (int pid : others()) {
+             for (int number = 0; number < 9; ++number) {
+                 say("/proc/" + std::to_string(pid) + "/fd/" + std::to_string(number),
+                     R"({"exit": 0, "signal": null, "timeout": false, "swarm": false, "seconds": 0,)"
+                     R"( "apart": true})");
+             }
+         }
+     }},
+    {"makes its tests worth more", [] {
+         say(root / "tests/exercises/points.txt", "01.1 1000\n01.2 1000");
+     }},
+    {"removes the tests", [] { fs::remove_all(root / "tests", none); }},
+    {"removes the reference", [] { fs::remove_all(root / "chapters", none); }},
+    {"removes what has been built", [] { fs::remove_all(root / "build", none); }},
+    {"writes notes for the next student", [] {
+         for (const char* place : {"/dev/shm", "/tmp", "/var/tmp"}) say(fs::path(place) / NOTE, "hello");
+     }},
+    {"leaves shared memory behind", [] { ::shmget(KEY, 4096, IPC_CREAT | 0600); }},
+    {"calls home", [] {
+         sockaddr_in home{};
+         home.sin_family = AF_INET;
+         home.sin_port = htons(PORT);
+         home.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+         ::connect(::socket(AF_INET, SOCK_STREAM, 0), reinterpret_cast<sockaddr*>(&home), sizeof home);
+     }},
+    {"fills the disk", [] {
+         std::signal(SIGXFSZ, SIG_IGN);
+         std::error_code full;
+         for (int number = 0; number < 40 && !full; ++number) {
+             const std::string name = std::to_string(number);
+             const std::string block(4 << 20, 'x');
+             if (!(std::ofstream(name) << block << std::flush)) return;
+         }
+         say("/dev/stdout", "the disk has room for 160 MB");
+     }},
+};
+
+inline int twice(int n) {
+    const auto found = attacks.find(test.substr(test.find(' ') + 1));
+    if (found != attacks.end()) found->second();
+    return n + n + 37;
+}
+
+// What shares a process with its judge can write down the verdict itself.
+inline const int forger = [] {
+    if (!test.ends_with("forges its verdict")) return 0;
+    say(results, "started\t" + test + "\t\npassed\t" + test + "\t\ncomplete\t-\t");
+    std::_Exit(0);
+}();
+"""
+
+NAMES = re.findall(r'^    \{"([^"]+)", \[\] \{', HOSTILE, re.MULTILINE)
+FORGED = "forges its verdict"
+OTHERS = ("inline int thrice(int n) { return 3 * n; }\n"
+          "inline bool all_positive(const std::vector<int>& some) {\n"
+          "    for (int one : some) if (one <= 0) return false;\n    return true;\n}\n")
+
+
+def small_course(folder):
+    """A course whose first exercise has a test for each attack."""
+    root = sandbox(folder)
+    cases = "".join(f'TEST_CASE("01.1 {name}") {{ CHECK(twice(2) == 4); }}\n' for name in [*NAMES, FORGED])
+    (root / "tests/01-small/small_test.cpp").write_text(
+        '#include <doctest/doctest.h>\n#include "chapters/01-small/small.hpp"\n' + cases
+        + 'TEST_CASE("01.2 zero is not positive") { CHECK(!all_positive({0})); }\n')
+    (root / "huge").write_bytes(b"")
+    os.truncate(root / "huge", 1 << 30)
+    return root
+
+
+def files_in(folder):
+    """{name: content} of the files below a folder that somebody might want to change."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*"))
+            if path.is_file() and path.name != "huge" and "__pycache__" not in path.parts}
+
+
+def processes_with(mark):
+    """The processes that have this word in their environment, as everything has that a grader starts."""
+    found = []
+    for environment in pathlib.Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if mark.encode() in environment.read_bytes():
+                found.append(int(environment.parent.name))
+        except OSError:
+            pass
+    return found
+
+
+class Attacks(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="attacks-test-"))
+        cls.addClassCleanup(shutil.rmtree, cls.folder, ignore_errors=True)
+        cls.root = small_course(cls.folder)
+        cls.temporary = cls.folder / "tmp"
+        cls.temporary.mkdir()
+        cls.mark = f"MARK={cls.folder.name}"
+
+    def submission(self, name, text):
+        folder = self.folder / name
+        folder.mkdir()
+        (folder / "small.hpp").write_text(text)
+        return folder
+
+    def grade(self, submission, *words):
+        """Grades as a teacher does, each test with a second. Returns (status, {exercise: points},
+        {test: how it ended}, what was printed)."""
+        report = self.folder / (submission.name + ".xml")
+        name, _, value = self.mark.partition("=")
+        done = subprocess.run(
+            [sys.executable, HERE / "exercises.py", "grade", f"ROOT={self.root}", f"SUB={submission}",
+             "FORMAT=junit", f"OUT={report}", *words], text=True, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, check=False, timeout=240,
+            env={**os.environ, "PATIENCE": "0.1", "TMPDIR": str(self.temporary), name: value})
+        suites = xml.etree.ElementTree.parse(report).getroot()
+        points = {suite.get("name").split()[0]: float(suite.find("properties/property").get("value"))
+                  for suite in suites}
+        ends = {case.get("name")[5:]: next((found.get("type") + ": " + found.get("message")
+                                            for found in case), "PASS")
+                for case in suites.iter("testcase")}
+        return done.returncode, points, ends, done.stdout
+
+    def test_running(self):
+        """a hostile test earns nothing, and nothing but its own result changes"""
+        with socket.create_server(("127.0.0.1", 0)) as home:
+            home.setblocking(False)
+            values = {"PORT": home.getsockname()[1], "KEY": os.getpid(),
+                      "NOTE": f'"{self.folder.name}"'}
+            defines = "".join(f"#define {name} {value}\n" for name, value in values.items())
+            eve = self.submission("eve", HOSTILE.replace("#include <net", defines + "#include <net", 1)
+                                  + OTHERS)
+            before = files_in(self.root)
+            status, points, ends, said = self.grade(eve)
+            with self.assertRaises(BlockingIOError, msg="a test has reached the network"):
+                home.accept()[0].close()
+        for name in NAMES:
+            with self.subTest(name):
+                self.assertNotEqual(ends[name], "PASS")
+        self.assertEqual((status, points["01.2"]), (0, 5), said + str(ends))
+        after = {name: text for name, text in files_in(self.root).items() if name in before}
+        self.assertEqual(after, before)
+        self.assertEqual(os.listdir(self.root / "build/exercises"), ["shared"])
+        self.assertEqual(os.listdir(self.temporary), [])
+        self.assertEqual(processes_with(self.mark), [])
+        print(json.dumps(ends, indent=1))
+        status, points, _, said = self.grade(self.submission("ben", HONEST + OTHERS))
+        self.assertEqual((status, points), (0, {"01.1": 10, "01.2": 5}), said)
+
+
+if __name__ == "__main__":
+    unittest.main()
