@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import unittest.mock
 import xml.etree.ElementTree
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -177,6 +178,21 @@ inline const int forger = [] {
 }();
 """
 
+# Each of these attacks the compiler, or the messages that come from it.
+COMPILED = {
+    "includes the reference": ('#define ANSWERS "ROOT/chapters/01-small/small.hpp"\n#include ANSWERS\n',
+                               "names a file that is not for a solution: small.hpp"),
+    "reads a secret file": ('#define SECRET "ROOT/../secret"\n#include SECRET\n',
+                            "names a file that is not for a solution: secret"),
+    "redefines CHECK": ("#include <doctest/doctest.h>\n#undef CHECK\n#define CHECK(x) CHECK_MESSAGE(true, 1)\n",
+                        "defines the macro CHECK, a name that the tests use"),
+    "redefines a name of the tests": ("#define twice(x) 4\n", "defines the macro twice"),
+    "pretends to be another file": (
+        '#pragma GCC diagnostic ignored "-Wpedantic"\n/*\n*/ %: /* */ 1 "/usr/include/stdio.h" 1\n'
+        '#define CHECK(x) CHECK_MESSAGE(true, 1)\n# 1 "small.hpp" 2\n', "a directive # with a number"),
+    "includes itself without end": ("#include __FILE__\n#include __FILE__\n", "."),
+    "breaks the report": ("#error \ufffe\uffff\x01\x1b[2J <failure> ]]>\n", "failure"),
+}
 NAMES = re.findall(r'^    \{"([^"]+)", \[\] \{', HOSTILE, re.MULTILINE)
 FORGED = "forges its verdict"
 OTHERS = ("inline int thrice(int n) { return 3 * n; }\n"
@@ -270,9 +286,26 @@ class Attacks(unittest.TestCase):
         self.assertEqual(os.listdir(self.root / "build/exercises"), ["shared"])
         self.assertEqual(os.listdir(self.temporary), [])
         self.assertEqual(processes_with(self.mark), [])
-        print(json.dumps(ends, indent=1))
         status, points, _, said = self.grade(self.submission("ben", HONEST + OTHERS))
         self.assertEqual((status, points), (0, {"01.1": 10, "01.2": 5}), said)
+
+    def test_compiling(self):
+        """a submission gets neither answers, secrets nor other macros for the tests"""
+        course = courses.Course(self.root)
+        (self.folder / "secret").write_text("#password is 1234\n")
+        for name, (code, words) in COMPILED.items():
+            sources = self.submission(name, code.replace("ROOT", str(self.root)) + HONEST + OTHERS)
+            workshop = Workshop(course, "01-small", sources, f"grade-{name}", "small", strict=True)
+            workshop.lay_out()
+            with self.subTest(name), unittest.mock.patch("workshop.PREPROCESSED", 8 << 20):
+                with self.assertRaisesRegex(BuildFailed, words) as refused:
+                    workshop.inspect(course.exercise("01.1").cases[0].file)
+                self.assertNotIn("1234", str(refused.exception))
+                grade = teacher.Grade([course.exercise("01.1")])
+                for entry in grade.entries:
+                    entry[3] = judge.Result(entry[1], "BUILD", str(refused.exception))
+                xml.etree.ElementTree.fromstring(teacher.as_junit(grade))
+            shutil.rmtree(workshop.tree.parent)
 
 
 if __name__ == "__main__":
