@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -19,6 +20,32 @@
 #include "common/error.hpp"
 
 namespace common {
+
+/// Returns true if accept(2) failed with `error` because of the next connection
+/// in the queue, or of a signal: the other connections can be accepted. On
+/// Linux, accept also returns the network's errors of the new connection
+/// (accept(2), "Error handling").
+inline bool concerns_one_client(int error) {
+    switch (error) {
+        case EINTR:         // a signal came first
+        case ECONNABORTED:  // the client left the queue
+        case EPROTO:
+        case ENETDOWN:
+        case ENOPROTOOPT:
+        case EHOSTDOWN:
+        case ENONET:
+        case EHOSTUNREACH:
+        case EOPNOTSUPP:
+        case ENETUNREACH:
+        case ETIMEDOUT:
+        case EPROTONOSUPPORT:
+        case ESOCKTNOSUPPORT:
+        case EPERM:  // a firewall rule
+            return true;
+        default:
+            return false;
+    }
+}
 
 /// Listens on 127.0.0.1 and accepts connections, even when the descriptor table
 /// is full.
@@ -90,25 +117,9 @@ public:
             refusing_ = false;
             return client;
         }
+        // EAGAIN: the queue is empty
+        if (errno == EAGAIN || concerns_one_client(errno)) return {};
         switch (errno) {
-            case EAGAIN:        // the queue is empty
-            case EINTR:         // a signal came first
-            case ECONNABORTED:  // the client left the queue
-            // Linux passes on network errors of the new connection; the
-            // listener is fine (accept(2)).
-            case EPROTO:
-            case ENETDOWN:
-            case ENOPROTOOPT:
-            case EHOSTDOWN:
-            case ENONET:
-            case EHOSTUNREACH:
-            case EOPNOTSUPP:
-            case ENETUNREACH:
-            case ETIMEDOUT:
-            case EPROTONOSUPPORT:
-            case ESOCKTNOSUPPORT:
-            case EPERM:  // a firewall rule
-                return {};
             case EMFILE:  // this process has no descriptor left
             case ENFILE:  // the system has no open file left
             case ENOBUFS:

@@ -149,8 +149,11 @@ private:
     bool drop_if_finished(Registration& registration) {
         if (registration.client.state() != Client::State::finished)
             return false;
-        // Closes the descriptor, which removes it from the interest list
-        clients_.erase(registration.client.fd());
+        const int fd = registration.client.fd();
+        // Closing would do, unless a duplicate of the descriptor is open
+        // elsewhere: epoll would still report it, with a tag of what is gone.
+        epoll_.remove(fd);
+        clients_.erase(fd);
         return true;
     }
 

@@ -629,6 +629,21 @@ TEST_SUITE("idle") {
         expect_idle(process);
     }
 
+    TEST_CASE("no work for a connection that is still open in another process") {
+        const ServerProcess process;
+        const std::size_t alone = process.descriptors();
+        Peer leaving(process.port());
+        leaving.echo("hello\n");
+        // epoll watches the open file description, which stays while a duplicate of the
+        // descriptor is open: closing the server's own does not remove it (epoll(7)).
+        const auto duplicates = process.connections();
+        if (duplicates.empty()) return skip("the system forbids pidfd_getfd(2)");
+        leaving.close();
+        expect_descriptors(process, alone);
+        expect_idle(process);
+        expect_service(process);
+    }
+
     TEST_CASE("no work for a client that does not read its answer") {
         const ServerProcess process;
         Peer stalled(process.port(), 4096);

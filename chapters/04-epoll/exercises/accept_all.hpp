@@ -8,6 +8,7 @@
 
 #include "common/descriptor.hpp"
 #include "common/error.hpp"
+#include "common/listener.hpp"
 
 namespace epolling {
 
@@ -17,8 +18,10 @@ namespace epolling {
 /// The caller has received an edge for `listener` (non-blocking, EPOLLIN |
 /// EPOLLET). One edge stands for any number of connections, and the next edge
 /// comes with the next new connection. Returns when no connection is pending.
-/// Throws std::system_error, also when no descriptor is left (EMFILE): then a
-/// connection is still pending, and the caller must try again later.
+/// An error of one connection (common::concerns_one_client()) says nothing
+/// about the next. Throws std::system_error for any other, also when no
+/// descriptor is left (EMFILE): then a connection is still pending, and the
+/// caller must try again later.
 inline void accept_all(int listener,
                        const std::function<void(common::Descriptor)>& welcome) {
     while (true) {
@@ -28,7 +31,7 @@ inline void accept_all(int listener,
             welcome(std::move(client));
         } else if (errno == EAGAIN) {
             return;
-        } else if (errno != EINTR && errno != ECONNABORTED && errno != EPROTO) {
+        } else if (!common::concerns_one_client(errno)) {
             common::throw_errno("cannot accept a client");
         }
     }
