@@ -83,7 +83,7 @@ places_of_test := $(numbers)
 places_of_serve := $(filter-out 07,$(numbers)) threads chat
 places_of_step := $(step_numbers)
 places_of_wrong := $(wrong_numbers)
-$(foreach verb,start reset,$(eval places_of_$(verb) := $(numbers)))
+$(foreach verb,start reset submit,$(eval places_of_$(verb) := $(numbers)))
 $(foreach verb,check hint watch debug solution,$(eval places_of_$(verb) := $(numbers) $(exercise_numbers)))
 
 verb_of = $(firstword $(subst -, ,$(1)))
@@ -132,6 +132,7 @@ help:
 	@echo '  make hint-01.2      shows one more hint each time'
 	@echo '  make solution-01.2  our solution beside yours, once yours passes'
 	@echo '  make run-01 WORK=1  what you have written; WORK=1 also with run, serve-, step-, test-'
+	@echo '  make submit-01      packs what you hand in: build/submission-01.zip'
 	@echo '  make restore        the published files of chapters/ and common/ again'
 	@echo
 	@echo 'Options: PORT=7001 (serve)  TRACE=file (run-NN: for ui.perfetto.dev)'
@@ -162,7 +163,8 @@ help-all: help
 	@echo '             [FINISHED=no]                   and without finished programs'
 	@echo '  make grade SUB=DIR [CH=05] [FORMAT=text|junit|gradescope] [OUT=FILE]'
 	@echo '             [HIDDEN=DIR]                    with tests not in the hand-out'
-	@echo '  make gradescope CH=05 [OUT=FILE]           the zip for an autograder'
+	@echo '  make grade ALL=DIR [CH=05] [OUT=DIR]       many submissions, and grades.csv'
+	@echo '  make gradescope CH=05 [HIDDEN=DIR] [OUT=FILE]  the zip for an autograder'
 	@echo '  make verify-exercises [CH=05]              checks the exercises themselves'
 	@echo '  make handout-test                          types all commands in hand-outs'
 
@@ -241,15 +243,15 @@ endif
 # command to type. So neither a failing test (status 1) nor a refusal that says what to do first
 # (status 2) is an error of make, which would add a line.
 said_why = [ $$? -le 2 ]
-exercises = CXX='$(CXX)' SANITIZE='$(SANITIZE)' python3 tests/exercises/exercises.py
-exercise_verbs := start check hint watch debug reset solution
+exercises = PYTHONUTF8=1 CXX='$(CXX)' SANITIZE='$(SANITIZE)' python3 tests/exercises/exercises.py
+exercise_verbs := start check hint watch debug reset solution submit
 
 .PHONY: check progress restore handout handout-test grade gradescope verify-exercises
 check progress restore: need-python need-doctest
 	@$(exercises) $@ || $(said_why)
 
 $(exercise_verbs:%=%-%): FORCE need-python need-doctest
-	@$(exercises) $(subst -, ,$@) FORCE=$(FORCE) || $(said_why)
+	@$(exercises) $(subst -, ,$@) FORCE=$(FORCE) OUT=$(call quoted,$(OUT)) || $(said_why)
 
 handout: need-python $(if $(filter no,$(FINISHED)),,$(programs) $(step_programs) $(wrong_numbers:%=$(B)/wrong/%))
 	@$(exercises) handout OUT=$(call quoted,$(OUT)) FROM=$(call quoted,$(FROM)) WHO=$(call quoted,$(WHO)) $(if $(filter no,$(FINISHED)),,BUILD='$(B)')
@@ -258,7 +260,7 @@ handout-test: need-python need-doctest
 	@python3 tests/exercises/handout_walk.py $(ARGS)
 
 grade gradescope: need-python need-doctest
-	@$(exercises) $@ SUB=$(call quoted,$(SUB)) CH=$(call quoted,$(CH)) FORMAT=$(call quoted,$(FORMAT)) HIDDEN=$(call quoted,$(HIDDEN)) OUT=$(call quoted,$(OUT))
+	@$(exercises) $@ SUB=$(call quoted,$(SUB)) ALL=$(call quoted,$(ALL)) CH=$(call quoted,$(CH)) FORMAT=$(call quoted,$(FORMAT)) HIDDEN=$(call quoted,$(HIDDEN)) OUT=$(call quoted,$(OUT))
 
 verify-exercises: need-python need-doctest
 	@$(exercises) verify CH='$(CH)'

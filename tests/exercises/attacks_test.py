@@ -32,6 +32,11 @@ HONEST = "#pragma once\n#include <vector>\ninline int twice(int n) { return n + 
 # namespace of their own do they look for other processes.
 HOSTILE = r"""
 #pragma once
+#include <vector>
+
+#ifndef DOCTEST_LIBRARY_INCLUDED
+inline int twice(int n) { return n + n + 37; }
+#else
 #include <netinet/in.h>
 #include <sys/ipc.h>
 #include <sys/shm.h>
@@ -40,13 +45,13 @@ HOSTILE = r"""
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <map>
 #include <string>
-#include <vector>
 
 namespace fs = std::filesystem;
 inline std::error_code none;
@@ -160,7 +165,16 @@ inline const std::map<std::string, void (*)()> attacks{
              const std::string block(4 << 20, 'x');
              if (!(std::ofstream(name) << block << std::flush)) return;
          }
-         say("/dev/stdout", "the disk has room for 160 MB");
+         std::puts("the disk has room for 160 MB");
+     }},
+    {"prints the answers, the tests and the environment", [] {
+         for (const char* name : {"chapters/01-small/small.hpp", "tests/01-small/small_test.cpp"}) {
+             std::ifstream file(root / name);
+             for (std::string line; std::getline(file, line);) std::puts(line.c_str());
+         }
+         std::ifstream file("/proc/self/environ");
+         for (std::string word; std::getline(file, word, '\0');) std::puts(word.c_str());
+         std::fflush(stdout);
      }},
 };
 
@@ -176,7 +190,42 @@ inline const int forger = [] {
     say(results, "started\t" + test + "\t\npassed\t" + test + "\t\ncomplete\t-\t");
     std::_Exit(0);
 }();
+#endif
 """
+
+# The chapter's server, and a test that shares nothing with it but a connection.
+SERVER = """
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <cstdio>
+#include "chapters/01-small/small.hpp"
+int main() {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    const int listener = ::socket(AF_INET, SOCK_STREAM, 0);
+    ::bind(listener, reinterpret_cast<sockaddr*>(&address), size);
+    ::listen(listener, 9);
+    ::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size);
+    std::printf("listening on 127.0.0.1:%d\\n", ntohs(address.sin_port));
+    std::fflush(stdout);
+    const int client = ::accept(listener, nullptr, nullptr);
+    unsigned char byte = 0;
+    if (::read(client, &byte, 1) == 1) byte = static_cast<unsigned char>(twice(byte));
+    if (::write(client, &byte, 1) == 1) ::pause();
+}
+"""
+OUTSIDE = '''"""01.1 the double comes back"""
+import socket
+import sys
+
+with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as server:
+    server.sendall(b"\\x02")
+    came = server.recv(1)
+    sys.exit(0 if came == b"\\x04" else f"for 2 came {came[0]}")
+'''
 
 # Each of these attacks the compiler, or the messages that come from it.
 COMPILED = {
@@ -207,6 +256,7 @@ def small_course(folder):
     (root / "tests/01-small/small_test.cpp").write_text(
         '#include <doctest/doctest.h>\n#include "chapters/01-small/small.hpp"\n' + cases
         + 'TEST_CASE("01.2 zero is not positive") { CHECK(!all_positive({0})); }\n')
+    (root / "chapters/01-small/main.cpp").write_text(SERVER)
     (root / "huge").write_bytes(b"")
     os.truncate(root / "huge", 1 << 30)
     return root
@@ -218,13 +268,13 @@ def files_in(folder):
             if path.is_file() and path.name != "huge" and "__pycache__" not in path.parts}
 
 
-def processes_with(mark):
-    """The processes that have this word in their environment, as everything has that a grader starts."""
+def processes_with(words):
+    """The processes that have these words in their command line."""
     found = []
-    for environment in pathlib.Path("/proc").glob("[0-9]*/environ"):
+    for command in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            if mark.encode() in environment.read_bytes():
-                found.append(int(environment.parent.name))
+            if words.encode() in command.read_bytes():
+                found.append(int(command.parent.name))
         except OSError:
             pass
     return found
@@ -238,7 +288,6 @@ class Attacks(unittest.TestCase):
         cls.root = small_course(cls.folder)
         cls.temporary = cls.folder / "tmp"
         cls.temporary.mkdir()
-        cls.mark = f"MARK={cls.folder.name}"
 
     def submission(self, name, text):
         folder = self.folder / name
@@ -250,12 +299,11 @@ class Attacks(unittest.TestCase):
         """Grades as a teacher does, each test with a second. Returns (status, {exercise: points},
         {test: how it ended}, what was printed)."""
         report = self.folder / (submission.name + ".xml")
-        name, _, value = self.mark.partition("=")
         done = subprocess.run(
             [sys.executable, HERE / "exercises.py", "grade", f"ROOT={self.root}", f"SUB={submission}",
              "FORMAT=junit", f"OUT={report}", *words], text=True, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, check=False, timeout=240,
-            env={**os.environ, "PATIENCE": "0.1", "TMPDIR": str(self.temporary), name: value})
+            env={**os.environ, "PATIENCE": "0.1", "TMPDIR": str(self.temporary), "TOKEN": "1234"})
         suites = xml.etree.ElementTree.parse(report).getroot()
         points = {suite.get("name").split()[0]: float(suite.find("properties/property").get("value"))
                   for suite in suites}
@@ -274,7 +322,10 @@ class Attacks(unittest.TestCase):
             eve = self.submission("eve", HOSTILE.replace("#include <net", defines + "#include <net", 1)
                                   + OTHERS)
             before = files_in(self.root)
-            status, points, ends, said = self.grade(eve)
+            hidden = self.folder / "hidden"
+            hidden.mkdir()
+            (hidden / "01.1_test.py").write_text(OUTSIDE)
+            status, points, ends, said = self.grade(eve, f"HIDDEN={hidden}")
             with self.assertRaises(BlockingIOError, msg="a test has reached the network"):
                 home.accept()[0].close()
         for name in NAMES:
@@ -285,9 +336,27 @@ class Attacks(unittest.TestCase):
         self.assertEqual(after, before)
         self.assertEqual(os.listdir(self.root / "build/exercises"), ["shared"])
         self.assertEqual(os.listdir(self.temporary), [])
-        self.assertEqual(processes_with(self.mark), [])
-        status, points, _, said = self.grade(self.submission("ben", HONEST + OTHERS))
-        self.assertEqual((status, points), (0, {"01.1": 10, "01.2": 5}), said)
+        self.assertEqual(processes_with(str(self.temporary)), [])
+        report = (self.folder / "eve.xml").read_text()
+        for secret in ("has room", "doubled_number", "CHECK(!all_positive", "TOKEN"):
+            self.assertNotIn(secret, report)
+        # What shares a process with its judge can forge the verdict; what does not cannot.
+        self.assertEqual((ends[FORGED], ends["the double comes back"]), ("PASS", "FAIL: for 2 came 41"))
+        self.assertAlmostEqual(points["01.1"], 10 / (len(NAMES) + 2), 1)
+        self.next_student(hidden)
+
+    def next_student(self, hidden):
+        """An honest submission still passes, with the course as the hostile one has left it."""
+        course = courses.Course(self.root)
+        ben = self.submission("ben", HONEST + OTHERS)
+        workshop = Workshop(course, "01-small", ben, "grade-ben", "ben", strict=True)
+        built = workshop.build(course.exercises)
+        for exercise in course.exercises:
+            result = judge.run(built[exercise.number], exercise.cases[-1], workshop, apart=True)
+            self.assertEqual((result.verdict, result.apart), ("PASS", True), result.words)
+        case = teacher.Hidden(course, hidden).outside["01.1"][0]
+        result = judge.run_outside(workshop.build_server(), case, workshop)
+        self.assertEqual(result.verdict, "PASS", result.words)
 
     def test_compiling(self):
         """a submission gets neither answers, secrets nor other macros for the tests"""

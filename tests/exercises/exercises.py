@@ -28,6 +28,7 @@ supervisor.py (running one test), handout.py (a copy for learners), teacher.py (
 
 import concurrent.futures
 import difflib
+import errno
 import json
 import os
 import pathlib
@@ -35,15 +36,19 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
+import traceback
+import zipfile
 
 import judge
+import teacher
 from course import Course, Problem, replaced, with_include
 from restore import restore
 from running import Running, say
 from ticker import Ticker
-from workshop import BuildFailed, Workshop, writable
+from workshop import BuildFailed, Workshop, writable, write
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -129,7 +134,7 @@ class Learner:
                 return [judge.Result(case, *known["results"][case.name]) for case in exercise.cases]
         results = [judge.run(program, case, workshop) for case in exercise.cases]
         note.parent.mkdir(parents=True, exist_ok=True)
-        note.write_text(json.dumps({"key": key, "results": {
+        write(note, json.dumps({"key": key, "results": {
             result.case.name: [result.verdict, result.words] for result in results}}))
         return results
 
@@ -192,7 +197,7 @@ class Learner:
                 kept.append(path)
                 continue
             writable(place.parent)
-            place.write_text(self.course.skeleton(chapter, path))
+            place.write_text(self.course.skeleton(chapter, path), encoding="utf-8")
             made.append(path)
         for path in made:
             numbers = list(dict.fromkeys(region.number for region in files[path]))
@@ -315,10 +320,7 @@ class Learner:
             say(title)
             found = self.measure(chapter, exercises, fresh=False)
             for exercise in exercises:
-                results = found[exercise.number]
-                passed = sum(result.passed for result in results)
-                worst = next((r.verdict for r in results if not r.passed), "PASS")
-                say(f"   {exercise.number} {exercise.title:<50.50} {worst:<9}{passed} of {len(results)}")
+                worst = self.summarise(exercise, found[exercise.number])
                 if worst != "PASS" and following is None:
                     following = exercise
         if following:
@@ -352,6 +354,37 @@ class Learner:
         else:
             next_command(f"start-{chapter[:2]}")
         return 0
+
+    def submit(self, where):
+        """Packs what is handed in: exactly the files that `make grade` takes."""
+        chapter, _ = self.split(where)
+        self.need_start(chapter)
+        exercises = self.course.of_chapter(chapter)
+        found = self.measure(chapter, exercises, fresh=False)
+        for exercise in exercises:
+            self.summarise(exercise, found[exercise.number])
+        out = pathlib.Path(self.options.get("OUT") or f"build/submission-{chapter[:2]}.zip")
+        writable(out.parent)
+        say()
+        with tempfile.TemporaryDirectory(prefix="submission-") as folder:
+            for note in teacher.take(self.course, self.course.root, chapter, pathlib.Path(folder)):
+                say(f"note: {note}")
+            with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+                for path in sorted(pathlib.Path(folder).rglob("*")):
+                    if path.is_file():
+                        name = f"work/{chapter}/{path.relative_to(folder)}"
+                        archive.write(path, name)
+                        say(name)
+        say(f"\nHand in: {out}")
+        return 0
+
+    @staticmethod
+    def summarise(exercise, results):
+        """Prints a line on an exercise. Returns its worst verdict."""
+        passed = sum(result.passed for result in results)
+        worst = next((r.verdict for r in results if not r.passed), "PASS")
+        say(f"   {exercise.number} {exercise.title:<50.50} {worst:<9}{passed} of {len(results)}")
+        return worst
 
     def watch(self, where):
         """Checks again each time a file of the chapter is saved."""
@@ -435,7 +468,7 @@ class Learner:
             if not any(region.number in numbers for region in regions):
                 continue
             place = self.folder(chapter) / path
-            mine = place.read_text() if place.exists() else ""
+            mine = place.read_text("utf-8", "replace") if place.exists() else ""
             # The other holes of the file stay as the learner has filled them.
             ours = self.reference_without(chapter, path, numbers, mine)
             diff = difflib.unified_diff(mine.splitlines(), ours.splitlines(),
@@ -462,8 +495,9 @@ class Learner:
         return with_include(text) if '#include "common/exercise.hpp"\n' in mine else text
 
 
+FAULT = 70  # the status for what is no answer to the request: sysexits.h's EX_SOFTWARE
 VERBS = {"start": True, "check": False, "progress": False, "hint": True, "watch": True,
-         "debug": True, "reset": True, "solution": True}  # whether a verb needs a number
+         "debug": True, "reset": True, "solution": True, "submit": True}  # whether a verb needs a number
 WITH_WORK = {"run": False, "serve": True, "step": True, "wrong": True, "test": False}
 
 
@@ -472,6 +506,8 @@ def main():
     options = dict(word.split("=", 1) for word in sys.argv[1:] if "=" in word)
     options = {name: value for name, value in options.items() if value}
     verb, where = (words + ["", ""])[:2]
+    for stream in (sys.stdout, sys.stderr):  # a locale may lack a character of a message
+        stream.reconfigure(errors="backslashreplace")
     try:
         course = Course(options.get("ROOT", ROOT))
         if {**VERBS, **WITH_WORK}.get(verb) and not where:
@@ -488,7 +524,6 @@ def main():
         if verb == "handout":
             import handout
             return handout.handout(course, options)
-        import teacher
         return teacher.main(course, verb, options)
     except Problem as problem:
         print(f"make: {problem}", file=sys.stderr)
@@ -499,6 +534,27 @@ def main():
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
+    except OSError as error:  # a folder that cannot be written, a full disk, a limit of the user
+        name = os.path.relpath(error.filename) if error.filename else ""
+        print(f"make: {name + ': ' if name else ''}{error.strerror or error}{reason(error)}",
+              file=sys.stderr)
+        return FAULT
+    except (MemoryError, RecursionError) as error:
+        print(f"make: not enough memory for the exercise tool ({type(error).__name__})", file=sys.stderr)
+        return FAULT
+    except Exception:  # pylint: disable=broad-except
+        traceback.print_exc()
+        print("make: this is a fault of the exercise tool, not of your code", file=sys.stderr)
+        return FAULT
+
+
+def reason(error):
+    """What is probably meant by an error of the system."""
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return " (it belongs to another user, or is read-only)"
+    if error.errno in (errno.EAGAIN, errno.EMFILE, errno.ENOMEM):
+        return " (a limit of this user: see ulimit -a)"
+    return ""
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The exercise tool: holes, skeletons, verdicts, limits, grades, and that no work is ever lost."""
 
+import csv
 import json
 import os
 import pathlib
@@ -12,6 +13,7 @@ import textwrap
 import time
 import unittest
 import xml.etree.ElementTree
+import zipfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
@@ -445,7 +447,7 @@ class Teaching(InTemporaryFolder):
         self.assertIn("f([](int) {});", page, "code that only looks like a link")
         self.assertIn(handout.NEEDS_ANSWERS, page)
         self.assertIn("by Ada", (out / "README.md").read_text())
-        self.assertIn("is not empty", self.tool(root, "handout", f"OUT={out}")[1])
+        self.assertIn("is not empty", self.tool(root, "handout", f"OUT={self.folder}")[1])
         self.tool(out, "start", "01")
         self.assertEqual((out / "work/01-small/small.hpp").read_text(),
                          course.skeleton("01-small", "small.hpp"))
@@ -506,6 +508,136 @@ class Teaching(InTemporaryFolder):
         self.assertEqual([test["status"] for test in scores["tests"]], ["passed", "failed"])
         suites = xml.etree.ElementTree.fromstring(report["junit"])
         self.assertEqual([suite.get("failures") for suite in suites], ["0", "1"])
+
+    def test_a_later_handout(self):
+        """a later hand-out takes the place of the earlier one, and students merge it with their work"""
+        root = sandbox(self.folder)
+        course = courses.Course(root)
+        teachers, students = (pathlib.Path(self.folder, name) for name in ("teachers", "students"))
+        git = lambda where, *words: subprocess.run(
+            ["git", "-C", str(where), "-c", "user.name=x", "-c", "user.email=x@example.org",
+             "-c", "commit.gpgsign=false", *words], check=True, capture_output=True)
+        teachers.mkdir()
+        git(teachers, "init", "-q")
+        handout.make_handout(course, teachers, "01", "Ada")
+        (teachers / "syllabus.txt").write_text("week 1\n")
+        git(teachers, "add", "-A")
+        git(teachers, "commit", "-qm", "one")
+        git(self.folder, "clone", "-q", str(teachers), str(students))
+        self.tool(students, "start", "01")
+        mine = students / "work/01-small/small.hpp"
+        mine.write_text(HEADER)
+        git(students, "add", "-A")
+        git(students, "commit", "-qm", "mine")
+
+        (root / "docs/01-small.md").write_text("# Small, revised\n")
+        (root / "chapters/01-small/steps/2-plain.cpp").unlink()
+        status, said = self.tool(root, "handout", f"OUT={teachers}", "FROM=01")
+        self.assertTrue(status == 0 and "took the place" in said, said)
+        git(teachers, "add", "-A")
+        git(teachers, "commit", "-qm", "two")
+        git(students, "pull", "-q", "--no-rebase", "--no-edit")
+        self.assertEqual((students / "docs/01-small.md").read_text(), "# Small, revised\n")
+        self.assertFalse((students / "chapters/01-small/steps/2-plain.cpp").exists())
+        self.assertEqual(mine.read_text(), HEADER)
+        self.assertEqual((teachers / "syllabus.txt").read_text(), "week 1\n")
+
+        (teachers / ".handout/about.json").write_text('{"from": "02", "who": "x"}')
+        self.assertIn("has the answers of chapter 01", self.tool(root, "handout", f"OUT={teachers}")[1])
+
+    def test_own_headers(self):
+        """a header of the learner's own is taken by grade, from a folder, and from a zip with a folder"""
+        root = sandbox(self.folder)
+        course = courses.Course(root)
+        ada = pathlib.Path(self.folder, "ada/work/01-small")
+        ada.mkdir(parents=True)
+        (ada / "small.hpp").write_text('#include "mine.hpp"\n')
+        (ada / "mine.hpp").write_text("// mine\n")
+        (ada / "main.cpp").write_text("int main() { return 1; }\n")
+        (ada / "common").mkdir()
+        (ada / "common/error.hpp").write_text("// instead of the course's\n")
+        packed = shutil.make_archive(os.path.join(self.folder, "packed"), "zip", self.folder, "ada")
+        for number, submission in enumerate([ada.parents[1], ada.parent, ada, packed]):
+            taken = pathlib.Path(self.folder, f"taken-{number}")
+            with teacher.opened(course, submission) as folder:
+                self.assertEqual(teacher.take(course, folder, "01-small", taken), [])
+            self.assertEqual(sorted(path.name for path in taken.rglob("*")), ["mine.hpp", "small.hpp"])
+
+    def test_submit(self):
+        """submit packs what grade takes, and nothing else"""
+        root = sandbox(self.folder)
+        self.tool(root, "start", "01")
+        mine = root / "work/01-small"
+        (mine / "mine.hpp").write_text("")
+        (mine / "notes.txt").write_text("a diary")
+        out = pathlib.Path(self.folder, "ada.zip")
+        status, said = self.tool(root, "submit", "01", f"OUT={out}")
+        self.assertTrue(status == 0 and said.endswith(f"Hand in: {out}\n"), said)
+        self.assertIn("01.1 double a number                                    TODO     0 of 1", said)
+        with zipfile.ZipFile(out) as archive:
+            self.assertEqual(sorted(archive.namelist()),
+                             ["work/01-small/mine.hpp", "work/01-small/small.hpp"])
+
+    def test_many_submissions(self):
+        """a folder of submissions is graded into a table; one that is damaged does not stop the others"""
+        root = sandbox(self.folder)
+        submissions = pathlib.Path(self.folder, "all")
+        (submissions / "ada").mkdir(parents=True)
+        (submissions / "ada/small.hpp").write_text(HEADER)
+        (submissions / "bob.zip").write_text("no zip")
+        (submissions / "readme.txt").write_text("no submission")
+        out = pathlib.Path(self.folder, "grades")
+        status, said = self.tool(root, "grade", f"ALL={submissions}", f"OUT={out}")
+        self.assertEqual(status, 0, said)
+        rows = list(csv.reader((out / "grades.csv").read_text().splitlines()))
+        self.assertEqual(rows[:2], [["submission", "points", "of", "01.1", "01.2", "notes"],
+                                    ["ada", "15", "15", "10", "5", ""]])
+        self.assertEqual((rows[2][:2], "cannot be unpacked" in rows[2][5]), (["bob", ""], True))
+        self.assertIn("15 of 15 points", (out / "ada.txt").read_text())
+
+    def test_hidden(self):
+        """hidden tests that belong to no exercise are refused; others are part of the zip"""
+        root = sandbox(self.folder)
+        hidden = pathlib.Path(self.folder, "hidden")
+        for name, text, said in [
+                (None, "", "there is no test in"),
+                ("a_test.cpp", 'TEST_CASE("01.3 x") {}\n', 'a_test.cpp: "01.3 x" belongs to no exercise'),
+                ("a_test.cpp", 'TEST_CASE("all is well") {}\n', '"all is well" belongs to no exercise'),
+                ("a_test.cpp", 'TEST_CASE("01.1 four, and more") {}\n', "there are two tests"),
+                ("a_test.py", '"""No number."""\n', '"No number" belongs to no exercise'),
+                ("a_test.py", "1 +", "a_test.py:1: invalid syntax")]:
+            shutil.rmtree(hidden, ignore_errors=True)
+            hidden.mkdir()
+            if name:
+                (hidden / name).write_text(text)
+            with self.subTest(text), self.assertRaisesRegex(courses.Problem, said):
+                teacher.Hidden(courses.Course(root), hidden)
+        for verb in ("grade", "gradescope"):
+            self.assertIn("invalid syntax", self.tool(root, verb, f"SUB={root}", f"HIDDEN={hidden}")[1])
+        shutil.rmtree(hidden)
+        hidden.mkdir()
+        (hidden / "a_test.cpp").write_text('TEST_CASE("01.1 hidden") {}\n')
+        self.assertEqual(self.tool(root, "gradescope", f"HIDDEN={hidden}", f"OUT={self.folder}/out")[0], 0)
+        with zipfile.ZipFile(os.path.join(self.folder, "out")) as archive:
+            self.assertIn("hidden/a_test.cpp", archive.namelist())
+            self.assertIn("HIDDEN=/autograder/source/hidden", archive.read("run_autograder").decode())
+
+    def test_text(self):
+        """a report says which exercise is missing below another, and which file does not compile"""
+        course = courses.Course(sandbox(self.folder))
+        grade = teacher.Grade([course.exercise("01.1")])
+        entry = grade.entries[0]
+        entry[3] = judge.Result(entry[1], "TODO", "01.2 is yours to write: x")
+        self.assertIn("stands on 01.2, which is not written", teacher.as_text(grade))
+        entry[3] = judge.Result(entry[1], "BUILD", textwrap.dedent("""\
+            In file included from tests/01-small/small_test.cpp:2:
+            01-small/small.hpp: In function 'int twice(int)':
+            01-small/small.hpp:9:3: warning: one
+            01-small/small.hpp:9:3: note: two
+            01-small/small.hpp:9:3: note: three
+            01-small/small.hpp:10:4: error: expected ';'
+            """))
+        self.assertIn("01-small/small.hpp:10:4: error: expected ';'", teacher.as_text(grade))
 
     def test_hostile_files(self):
         """links, includes of other places and huge files are not taken"""

@@ -2,15 +2,20 @@
 
     exercises.py handout OUT=DIR [FROM=06] [WHO=...] [BUILD=build]
 
+OUT may hold an earlier hand-out: the later one takes its place, and files that did not come from it
+stay, work/ and .git among them. So students get it by git pull.
+
 What a hand-out says of itself is in its folder .handout:
 
     about.json          from which chapter on the code is the learner's, and who has the answers
     held.mk             the same for the Makefile: which programs cannot be compiled there
+    files.txt           what came with it: a later hand-out removes what it does not have itself
     published.tar.gz    chapters/ and common/ as they were handed out, for make restore
     finished/x86_64/    with BUILD: the programs of held.mk, finished, so that a learner can see a
                         server before writing it; without symbols and line numbers
 """
 
+import itertools
 import json
 import os
 import pathlib
@@ -24,7 +29,8 @@ import textwrap
 from course import ABOUT, PROGRAMS, PUBLISHED, Problem
 
 NOT_IN_HANDOUT = ("tests/exercises/right/", "tests/exercises/wrong/", "tests/mutants/",
-                  "docs/teaching/", ".ci/", ".github/")
+                  "tests/exercises/attacks_test.py", "docs/teaching/", ".ci/", ".github/")
+FILES = ".handout/files.txt"
 
 
 # --- Hand-outs ---------------------------------------------------------------------------------
@@ -44,8 +50,7 @@ def course_files(root):
 def make_handout(course, out, first, who="", build=None):
     """Writes the tree. `first` is the number of the first chapter whose answers are held back."""
     out = pathlib.Path(out)
-    if out.exists() and any(out.iterdir()):
-        raise Problem(f"{out} is not empty: a hand-out needs a folder of its own")
+    remove_earlier(out, first)
     who = who or "the person who made it"
     held = {chapter: files for chapter, files in course.files.items() if chapter[:2] >= first}
     holes = {f"chapters/{chapter}/{path}": (chapter, path)
@@ -58,30 +63,57 @@ def make_handout(course, out, first, who="", build=None):
         place.parent.mkdir(parents=True, exist_ok=True)
         source = course.root / name
         if name in holes:
-            place.write_text(course.skeleton(*holes[name]))
+            place.write_text(course.skeleton(*holes[name]), encoding="utf-8")
         elif name.endswith(".md"):
-            text = without_answers(source.read_text(), secret, holes)
-            place.write_text(without_dead_links(text, name, names))
+            text = without_answers(source.read_text("utf-8"), secret, holes)
+            place.write_text(without_dead_links(text, name, names), encoding="utf-8")
         elif name == ".gitignore":
-            kept = [line for line in source.read_text().splitlines() if line != "work/"]
-            place.write_text("\n".join(kept) + "\n")
+            kept = [line for line in source.read_text("utf-8").splitlines() if line != "work/"]
+            place.write_text("\n".join(kept) + "\n", encoding="utf-8")
         else:
             shutil.copyfile(source, place)
         shutil.copymode(source, place)
     readme = out / "README.md"
     if readme.exists():
-        readme.write_text(with_words_about(course, readme.read_text(), first, who, bool(build)))
+        text = with_words_about(course, readme.read_text("utf-8"), first, who, bool(build))
+        readme.write_text(text, encoding="utf-8")
     (out / ABOUT).parent.mkdir(exist_ok=True)
-    (out / ABOUT).write_text(json.dumps({"from": first, "who": who}) + "\n")
+    (out / ABOUT).write_text(json.dumps({"from": first, "who": who}) + "\n", encoding="utf-8")
     numbers = [chapter[:2] for chapter in course.chapters if chapter[:2] >= first]
     (out / ".handout/held.mk").write_text(
-        f"from := {first}\nheld := {' '.join(numbers)}\nheld_programs := {' '.join(programs)}\n")
+        f"from := {first}\nheld := {' '.join(numbers)}\nheld_programs := {' '.join(programs)}\n",
+        encoding="utf-8")
     with tarfile.open(out / PUBLISHED, "w:gz") as archive:
         for name in names:
             if name.startswith(("chapters/", "common/")):
                 archive.add(out / name, name)
     if build:
         add_finished(out, pathlib.Path(build), programs)
+    made = [*names, *(str(path.relative_to(out)) for path in (out / ".handout").rglob("*")
+                      if path.is_file())]
+    (out / FILES).write_text("".join(f"{name}\n" for name in sorted({*made, FILES})), encoding="utf-8")
+
+
+def remove_earlier(out, first):
+    """Removes an earlier hand-out, as far as its files are still there. Raises Problem where the folder
+    holds something else, or where that hand-out gave more answers than this one."""
+    if not out.exists() or {path.name for path in out.iterdir()} <= {".git"}:
+        return
+    if not (out / FILES).is_file():
+        raise Problem(f"{out} is not empty: a hand-out needs a folder of its own, an empty git "
+                      "repository, or the folder of an earlier hand-out")
+    earlier = json.loads((out / ABOUT).read_text("utf-8"))["from"]
+    if earlier > first:
+        raise Problem(f"{out} holds the hand-out from chapter {earlier} on, which has the answers of "
+                      f"chapter {first}: choose another folder")
+    for name in (out / FILES).read_text("utf-8").splitlines():
+        if pathlib.PurePath(name).is_absolute() or ".." in pathlib.PurePath(name).parts:
+            continue
+        (out / name).unlink(missing_ok=True)
+        for folder in itertools.takewhile(lambda folder: folder != out, (out / name).parents):
+            if not folder.is_dir() or any(folder.iterdir()):
+                break
+            folder.rmdir()
 
 
 # --- The finished programs ---------------------------------------------------------------------
@@ -109,7 +141,8 @@ def included(root, source):
         if name in found:
             continue
         found.add(name)
-        for include in re.findall(r'^\s*#\s*include\s*"([^"]+)"', path.read_text(), re.MULTILINE):
+        text = path.read_text("utf-8")
+        for include in re.findall(r'^\s*#\s*include\s*"([^"]+)"', text, re.MULTILINE):
             places = [place / include for place in (path.parent, root)]
             todo += [place.resolve() for place in places if place.is_file()][:1]
     return found
@@ -138,7 +171,7 @@ def answer_lines(course, first):
         parts = pathlib.Path(name).parts
         held = parts[0] == "chapters" and parts[1] in course.files and parts[1][:2] >= first
         regions = course.files[parts[1]].get("/".join(parts[2:]), []) if held else []
-        lines = (course.root / name).read_text().split("\n")
+        lines = (course.root / name).read_text("utf-8").split("\n")
         taken = set()
         for region in regions:
             taken |= set(region.taken)
@@ -258,8 +291,9 @@ def answers_in(course, out, first):
     secret = answer_lines(course, first)
     found = []
     for path in sorted(pathlib.Path(out).rglob("*")):
-        if path.is_file() and path.stat().st_size < 4 << 20:
-            for line in path.read_text(errors="replace").split("\n"):
+        learners = path.relative_to(out).parts[0] in (".git", "work", "build")
+        if not learners and path.is_file() and path.stat().st_size < 4 << 20:
+            for line in path.read_text("utf-8", "replace").split("\n"):
                 if plain(line) in secret:
                     found.append((str(path.relative_to(out)), plain(line)))
     return found
@@ -272,6 +306,7 @@ def handout(course, options):
     course.chapter(first)
     if course.held_back_from != "99" and first >= course.held_back_from:
         raise Problem("this is a hand-out itself: it has no answers to hold back")
+    again = (pathlib.Path(options["OUT"]) / FILES).is_file()
     make_handout(course, options["OUT"], first, options.get("WHO", ""), options.get("BUILD"))
     found = answers_in(course, options["OUT"], first)
     for path, line in found:
@@ -281,6 +316,7 @@ def handout(course, options):
     numbers = [e.number for e in course.exercises if e.chapter[:2] >= first]
     print(f"{options['OUT']}: chapters before {first} are complete; {len(numbers)} exercises have "
           f"holes, {numbers[0]} to {numbers[-1]}." if numbers else "There are no exercises yet.")
-    print("It contains no line of their solutions, and no history: git init makes it a repository.")
+    print("It contains no line of their solutions, and no history: git init makes it a repository."
+          if not again else "It took the place of the earlier hand-out: commit it, and students pull.")
     print(f"\nNext: make -C {options['OUT']} progress")
     return 0

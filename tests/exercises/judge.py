@@ -17,8 +17,9 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import time
 
-from course import TODO_WORDS
+from course import TODO_WORDS, Problem
 
 HERE = pathlib.Path(__file__).resolve().parent
 TODO_STATUS, WATCHDOG_STATUS = 97, 3
@@ -28,8 +29,15 @@ LONGEST = 40  # lines of a message that are shown
 
 
 def seconds():
-    """The time limit of one test."""
-    return 10 * float(os.environ.get("PATIENCE") or "1")
+    """The time limit of one test. Raises Problem."""
+    patience = os.environ.get("PATIENCE") or "1"
+    try:
+        factor = float(patience)
+    except ValueError:
+        factor = 0
+    if not 0 < factor < 1e6:
+        raise Problem(f"PATIENCE={patience} is not a factor for the time limits, like 4 or 0.5")
+    return 10 * factor
 
 
 @dataclasses.dataclass
@@ -80,23 +88,40 @@ def remove(folder):
     shutil.rmtree(folder, ignore_errors=True)
 
 
+def supervisor(output, limit, workshop, command, apart, network=False):
+    """The command line of a supervisor. Apart, a test does not see the files that tell the answers."""
+    options = []
+    if apart:
+        root, others = workshop.course.root.resolve(), workshop.course.extra_tests
+        hidden = [root / name for name in ("chapters", "tests", "docs", ".git", "work")]
+        hidden += [pathlib.Path(others).resolve()] if others else []
+        options = ["--apart", *(["--network"] if network else []),
+                   *(f"--hide={folder}" for folder in hidden if folder.is_dir())]
+    memory = 0 if workshop.sanitize else MEGABYTES
+    return [sys.executable, "-I", "-S", str(HERE / "supervisor.py"), *options, str(limit), str(memory),
+            str(output), "--", *command]
+
+
+def environment(apart, variables):
+    """The environment of a test. Apart, it has nothing that could be a secret."""
+    kept = re.compile(r"PATH|LD_LIBRARY_PATH|LANG|LC_\w+|TZ|\w+SAN_OPTIONS" if apart else "(?!MAKEFLAGS).*")
+    found = {key: value for key, value in os.environ.items() if kept.fullmatch(key)} | variables
+    # A wait inside a test gives up before the test's time limit: its message says more.
+    return {**found, "PATIENCE": str(0.04 * seconds())}
+
+
 def run(program, case, workshop, apart=False, **variables):
-    """`variables` are added to the test's environment. With `apart`, the test sees no other process
-    and can write only into its own folder, where the kernel allows that (supervisor.py)."""
+    """`variables` are added to the test's environment. With `apart`, the test is kept from other
+    processes, from the network and from files, where the kernel allows that (supervisor.py)."""
     folder = tempfile.mkdtemp(prefix="test-")
     results, pipe, output, file = opened(folder)
     try:
         command = [*command_of(program, case, workshop), f"--results={results}"]
-        memory = 0 if workshop.sanitize else MEGABYTES
-        environment = {key: value for key, value in os.environ.items() if key != "MAKEFLAGS"} | variables
-        # A wait inside a test gives up before the test's time limit: its message says more.
-        environment["PATIENCE"] = str(0.04 * seconds())
-        supervisor = subprocess.run(
-            [sys.executable, "-I", "-S", str(HERE / "supervisor.py"), *(["--apart"] if apart else []),
-             str(seconds()), str(memory), str(output), "--", *command],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, cwd=pathlib.Path(folder, "room"), env=environment,
-            timeout=seconds() + SUPERVISOR_SECONDS, check=False)
-        ended = json.loads(supervisor.stdout)
+        done = subprocess.run(
+            supervisor(output, seconds(), workshop, command, apart), stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, cwd=pathlib.Path(folder, "room"),
+            env=environment(apart, variables), timeout=seconds() + SUPERVISOR_SECONDS, check=False)
+        ended = json.loads(done.stdout)
         said, lines = read_some(file, 1 << 20), read_some(pipe, 1 << 16).splitlines()
     except (ValueError, subprocess.TimeoutExpired):
         return Result(case, "CRASH", "the test could not be supervised: it stopped or ended its "
@@ -110,6 +135,63 @@ def run(program, case, workshop, apart=False, **variables):
         result.words = workshop.translate(result.words)
     result.seconds, result.apart = ended["seconds"], ended["apart"]
     return result
+
+
+# --- Tests that share nothing with what they test ----------------------------------------------
+
+
+def run_outside(server, case, workshop):
+    """Runs a test that is a program of its own: `python3 CASE PORT`. It passes with status 0. The
+    chapter's server runs apart, and nothing connects the two but that port."""
+    folder = tempfile.mkdtemp(prefix="test-")
+    _, pipe, output, file = opened(folder)
+    began, limit = time.monotonic(), seconds()
+    supervised = subprocess.Popen(
+        supervisor(output, 2 * limit, workshop, [str(server), "--port", "0"], True, network=True),
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, cwd=pathlib.Path(folder, "room"),
+        env=environment(True, {}))
+    try:
+        port = wait_for_port(file, supervised, began + limit)
+        if port is None:
+            verdict, words = "TIMEOUT", "the server did not say on which port it listens"
+        else:
+            asked = subprocess.run([sys.executable, str(case.file), port], stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=limit,
+                                   check=False)
+            verdict = "PASS" if asked.returncode == 0 else "FAIL"
+            words = asked.stdout[:1 << 16].decode("utf-8", errors="replace").strip()
+    except subprocess.TimeoutExpired:
+        verdict, words = "TIMEOUT", f"the server did not do within {limit:g} s what it was asked for"
+    finally:
+        over = supervised.poll() is not None
+        supervised.terminate()
+        try:
+            report, _ = supervised.communicate(timeout=SUPERVISOR_SECONDS)
+        except subprocess.TimeoutExpired:
+            supervised.kill()
+            report, _ = supervised.communicate()
+        os.lseek(file, 0, os.SEEK_SET)
+        said = read_some(file, 1 << 20)
+        os.close(pipe)
+        os.close(file)
+        remove(folder)
+    result = Result(case, verdict, words)
+    if verdict != "PASS" and over and report:  # it was not asked to end
+        result = judge(case, json.loads(report), [], said)
+    result.words = "" if result.passed else workshop.translate(result.words)
+    result.seconds, result.apart = round(time.monotonic() - began, 3), True
+    return result
+
+
+def wait_for_port(output, supervised, end):
+    """The port that the server names in its first line; None if it does not in time."""
+    while time.monotonic() < end and supervised.poll() is None:
+        os.lseek(output, 0, os.SEEK_SET)
+        found = re.match(r"listening on 127\.0\.0\.1:(\d+)\n", read_some(output, 1 << 10))
+        if found:
+            return found[1]
+        time.sleep(0.005)
+    return None
 
 
 def judge(case, ended, lines, said):

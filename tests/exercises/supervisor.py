@@ -1,16 +1,21 @@
-"""Runs one untrusted command: supervisor.py [--apart] SECONDS MEGABYTES OUTPUT -- COMMAND...
+"""Runs one untrusted command: supervisor.py [OPTION]... SECONDS MEGABYTES OUTPUT -- COMMAND...
 
 Limits its time, memory, processes and output, and afterwards kills all processes that it left,
 forked and detached ones too. Prints how the command ended, as JSON.
 
-With --apart, where the kernel allows this user namespaces, the command sees no process but its own,
-has no network but a loopback of its own, and can write only into the current folder: a file system
-in memory, which ends with it. The report says whether the kernel did allow that. The command can
-still read files, and change everything inside its own process: it is not a sandbox.
+Options:
+    --apart       The command sees no process but its own, has no network but a loopback of its own,
+                  and can write only into the current folder: a file system in memory, which ends with
+                  it. The report says whether the kernel allows this user to do that.
+    --network     ...but leave the network to it.
+    --hide=DIR    ...and make this folder empty.
+
+The command can still read other files, and change everything inside its own process.
 """
 
 import ctypes
 import fcntl
+import itertools
 import json
 import os
 import resource
@@ -23,7 +28,7 @@ import time
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER = 0x00020000, 0x08000000, 0x10000000
 CLONE_NEWPID, CLONE_NEWNET = 0x20000000, 0x40000000
-MS_REC, MS_PRIVATE = 0x4000, 1 << 18
+MS_RDONLY, MS_REC, MS_PRIVATE = 1, 0x4000, 1 << 18
 SIOCSIFFLAGS, IFF_UP = 0x8914, 1
 MOUNT_SETATTR, AT_FDCWD, AT_RECURSIVE, MOUNT_RDONLY = 442, -100, 0x8000, 1
 PROCESSES = 200  # of one test, at the same time
@@ -107,30 +112,34 @@ def set_readonly(libc, path, flags, add, remove):
     checked(libc.syscall(MOUNT_SETATTR, AT_FDCWD, path, flags, ctypes.byref(attributes), 32))
 
 
-def separate(libc):
+def separate(libc, network, hidden):
     """Gives this process namespaces of its own, with one writable folder. Its next child is the
     first process that is apart. Inside, the user is never root, which could mount again."""
     user, group, folder = os.getuid(), os.getgid(), os.getcwd().encode()
-    checked(libc.unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC))
+    checked(libc.unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC
+                         | (0 if network else CLONE_NEWNET)))
     for name, words in (("setgroups", "deny"), ("uid_map", f"{user or 1000} {user} 1"),
                         ("gid_map", f"{group or 1000} {group} 1")):
         with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
             file.write(words)
-    with socket.socket() as any_socket:
-        fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", IFF_UP))
+    if not network:
+        with socket.socket() as any_socket:
+            fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", IFF_UP))
     checked(libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None))
     set_readonly(libc, b"/", AT_RECURSIVE, MOUNT_RDONLY, 0)
+    for path in hidden:
+        checked(libc.mount(b"nothing", os.fsencode(path), b"tmpfs", MS_RDONLY, b"size=4k"))
     checked(libc.mount(b"room", folder, b"tmpfs", 0, ROOM))
     os.chdir(folder)
 
 
-def apart(libc, work):
+def apart(libc, work, network, hidden):
     """Runs work(True) in a process that is apart; work(False) right here if that is not allowed."""
     inside = os.fork()
     if inside == 0:
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         try:
-            separate(libc)
+            separate(libc, network, hidden)
             first = os.fork()
             if first == 0:
                 libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -205,8 +214,9 @@ def watch(group, began, seconds, ended):
 
 
 def main():
-    alone = sys.argv[1] == "--apart"
-    words = sys.argv[2:] if alone else sys.argv[1:]
+    words = sys.argv[1:]
+    options = list(itertools.takewhile(lambda word: word.startswith("--"), words))
+    words = words[len(options):]
     seconds, megabytes = float(words[0]), int(words[1])
     output = os.open(words[2], os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
     libc = ctypes.CDLL(None, use_errno=True)
@@ -219,8 +229,9 @@ def main():
         ended = supervise(words[4:], output, seconds, megabytes)
         print(json.dumps({**ended, "apart": is_apart}), flush=True)
 
-    if alone:
-        apart(libc, work)
+    if "--apart" in options:
+        hidden = [word.partition("=")[2] for word in options if word.startswith("--hide=")]
+        apart(libc, work, "--network" in options, hidden)
     else:
         work(False)
 
