@@ -109,6 +109,15 @@ refusal:
 	@:
 endif
 
+# Goals that are given together are made one after another, in the order in which they are given.
+# Each is made by a make of its own, which works on as many files at once as there are cores.
+ifneq ($(if $(refused),,$(if $(filter 0,$(MAKELEVEL)),$(word 2,$(MAKECMDGOALS)))),)
+.NOTPARALLEL:
+.PHONY: $(MAKECMDGOALS)
+$(sort $(MAKECMDGOALS)):
+	@$(MAKE) $@
+else
+
 # --- The learner's commands --------------------------------------------------------------------
 
 .DEFAULT_GOAL := help
@@ -250,8 +259,11 @@ exercise_verbs := start check hint watch debug reset solution submit
 check progress restore: need-python need-doctest
 	@$(exercises) $@ || $(said_why)
 
-$(exercise_verbs:%=%-%): FORCE need-python need-doctest
-	@$(exercises) $(subst -, ,$@) FORCE=$(FORCE) OUT=$(call quoted,$(OUT)) || $(said_why)
+define exercise_rule
+$(1)-%: FORCE need-python need-doctest
+	@$$(exercises) $$(subst -, ,$$@) FORCE=$$(FORCE) OUT=$$(call quoted,$$(OUT)) || $$(said_why)
+endef
+$(foreach verb,$(exercise_verbs),$(eval $(call exercise_rule,$(verb))))
 
 handout: need-python $(if $(filter no,$(FINISHED)),,$(programs) $(step_programs) $(wrong_numbers:%=$(B)/wrong/%))
 	@$(exercises) handout OUT=$(call quoted,$(OUT)) FROM=$(call quoted,$(FROM)) WHO=$(call quoted,$(WHO)) $(if $(filter no,$(FINISHED)),,BUILD='$(B)')
@@ -433,6 +445,7 @@ include tests/bench/bench.mk
 
 need-python:
 	@command -v python3 >/dev/null || { echo 'make: this needs Python 3 (Debian, Ubuntu: apt-get install python3)' >&2; exit 1; }
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 9))' || { echo "make: this needs Python 3.9 or newer; python3 is $$(python3 --version)" >&2; exit 1; }
 
 need-node:
 	@command -v npm >/dev/null && [ -e "$(NODE_INCLUDE)/node_api.h" ] || \
@@ -454,3 +467,5 @@ need-doctest:
 	echo '  Arch:            sudo pacman -S doctest' >&2; \
 	echo '  openSUSE:        sudo zypper install doctest-devel' >&2; \
 	exit 1
+
+endif  # one goal

@@ -56,7 +56,7 @@ class Outcome:
 
 def servers(build):
     """The servers of tests/service/servers.hpp that have been built, in that order."""
-    text = (TESTS / "service" / "servers.hpp").read_text()
+    text = (TESTS / "service" / "servers.hpp").read_text("utf-8")
     names = re.findall(r'\.server = "([^"]+)"', text)
     return [name for name in names if (build / name.split()[0]).exists()]
 
@@ -100,7 +100,7 @@ def run(suite):
     with tempfile.TemporaryDirectory() as folder:
         results = pathlib.Path(folder, "results")
         command = [*map(str, suite.command), f"--results={results}"]
-        limit = TIME_LIMIT * float(os.environ.get("PATIENCE", "1"))
+        limit = TIME_LIMIT * float(os.environ.get("PATIENCE") or "1")
         try:
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -130,7 +130,7 @@ def run(suite):
 def read_results(path):
     """Reads lines "RESULT <tab> test case <tab> words". Returns (cases, whether all have run)."""
     cases, complete = {}, False
-    for line in path.read_text().splitlines() if path.exists() else []:
+    for line in path.read_text("utf-8").splitlines() if path.exists() else []:
         result, case, words = (line.split("\t") + ["", ""])[:3]
         if result == "complete":
             complete = True

@@ -62,5 +62,5 @@ def run_plan(text):
 
 
 if __name__ == "__main__":
-    plan = open(sys.argv[1]).read() if len(sys.argv) > 1 else "Task1: 2\nTask2: 1\n"
+    plan = open(sys.argv[1], encoding="utf-8").read() if len(sys.argv) > 1 else "Task1: 2\nTask2: 1\n"
     print("\n".join(run_plan(plan)[0]))

@@ -14,7 +14,7 @@ import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("BUILD", ROOT / "build"))
-PATIENCE = 10 * float(os.environ.get("PATIENCE", "1"))  # seconds, after which a wait has failed
+PATIENCE = 10 * float(os.environ.get("PATIENCE") or "1")  # seconds, after which a wait has failed
 QUESTION = "* what is your name?\n"
 
 

@@ -24,7 +24,7 @@ COLOURS = ["#d0564a", "#e0793a", "#a05fc4", "#14a08f", "#3f8fd6", "#7b828c"]
 
 
 def load(name):
-    return json.loads((RESULTS / f"{name}.json").read_text())
+    return json.loads((RESULTS / f"{name}.json").read_text("utf-8"))
 
 
 def draw(name, title, height, commands):
@@ -44,9 +44,9 @@ unset key
     subprocess.run(["gnuplot"], input=script, text=True, check=True)
     # Without gnuplot's version in it, a figure changes only if its data do.
     path = FIGURES / f"{name}.svg"
-    text = re.sub(r"<desc>.*?</desc>", "<desc>drawn by make figures</desc>", path.read_text(),
+    text = re.sub(r"<desc>.*?</desc>", "<desc>drawn by make figures</desc>", path.read_text("utf-8"),
                   flags=re.DOTALL)
-    path.write_text(text)
+    path.write_text(text, "utf-8")
     print(path.relative_to(ROOT))
 
 

@@ -199,7 +199,7 @@ def best_ratio(server, result, baseline):
 
 def processor():
     with contextlib.suppress(OSError):
-        for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
+        for line in pathlib.Path("/proc/cpuinfo").read_text("utf-8").splitlines():
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()
@@ -229,12 +229,12 @@ def write_record(path, record):
     record["circumstances"]["load average"].append(round(os.getloadavg()[0], 2))
     text = json.dumps(record, indent=1)
     text = re.sub(r"\[[^\[\]{}]*\]", lambda found: "[" + " ".join(found[0][1:-1].split()) + "]", text)
-    pathlib.Path(path).write_text(text + "\n")
+    pathlib.Path(path).write_text(text + "\n", "utf-8")
 
 
 def recorded(name):
     """Returns the results that the pages show. `name`: bench, growth or counts."""
-    return json.loads((HERE / "results" / f"{name}.json").read_text())
+    return json.loads((HERE / "results" / f"{name}.json").read_text("utf-8"))
 
 
 def how_taken(record):

@@ -7,17 +7,19 @@ BUILD names the folder of the programs, SERVERS the programs (default: all progr
 import os
 import pathlib
 import select
+import shutil
 import socket
 import subprocess
+import tempfile
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("BUILD", ROOT / "build"))
 SERVERS = (
     [name for name in os.environ["SERVERS"].split(",") if name] if "SERVERS" in os.environ
-    else sorted(path.name for path in BUILD.glob("0*-*") if path.is_file())
+    else sorted(path.name for path in BUILD.glob("0*-*") if path.is_file() and path.name[:2] != "07")
 )
-PATIENCE = 10 * float(os.environ.get("PATIENCE", "1"))  # seconds until a wait has failed
+PATIENCE = 10 * float(os.environ.get("PATIENCE") or "1")  # seconds until a wait has failed
 
 
 def run(server, *arguments):
@@ -184,6 +186,54 @@ class Make(unittest.TestCase):
         self.assertEqual(len(said), 1, f"make {target} should say why in one line:\n{done.stderr}")
         self.assertRegex(said[0], line)
         self.assertNotEqual(done.returncode, 0)
+
+    def copied(self, fake):
+        """Returns a folder with what make needs for chapter 07, and the environment in which the
+        programs of `fake`, {name: shell script}, stand for the real ones."""
+        folder = pathlib.Path(tempfile.mkdtemp(prefix="a course's copy "))
+        self.addCleanup(shutil.rmtree, folder)
+        for name in ("Makefile", "tests/bench/bench.mk", "chapters/07-simulated-clock/main.cpp"):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+        for name, script in fake.items():
+            program = folder / "bin" / name
+            program.parent.mkdir(exist_ok=True)
+            program.write_text(f"#!/bin/sh\n{script}\n", "utf-8")
+            program.chmod(0o755)
+        hidden = ("MAKE", "CXX", "SANITIZE", "WORK")
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(hidden)}
+        environment["PATH"] = f"{folder}/bin:{environment['PATH']}"
+        return folder, environment
+
+    def test_goals_in_order(self):
+        """make clean build/07-simulated-clock: first the one, then the other"""
+        compiler = 'while [ "$1" != -o ]; do shift; done; sleep 0.1; echo made > "$2"'
+        folder, environment = self.copied({"g++": compiler})
+        for _ in range(3):
+            done = subprocess.run(["make", "clean", "build/07-simulated-clock"], cwd=folder,
+                                  env=environment, capture_output=True, text=True)
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+            self.assertTrue((folder / "build/07-simulated-clock").exists(),
+                            f"the program should be there at the end:\n{done.stdout}")
+
+    def test_verbs_together(self):
+        """make start-07 reset-07: both are done, in order"""
+        python = 'case "$1" in -c) ;; *) shift; echo "$1 $2" ;; esac'
+        folder, environment = self.copied({"python3": python})
+        done = subprocess.run(["make", "-s", "start-07", "check-07", "reset-07"], cwd=folder,
+                              env=environment, capture_output=True, text=True)
+        self.assertEqual(done.stdout.splitlines(), ["start 07", "check 07", "reset 07"],
+                         done.stderr)
+
+    def test_old_python(self):
+        """Python 3.8 is too old, which is said in one line"""
+        python = 'case "$1" in --version) echo Python 3.8.1 ;; *) exit 1 ;; esac'
+        folder, environment = self.copied({"python3": python})
+        done = subprocess.run(["make", "-s", "check"], cwd=folder, env=environment,
+                              capture_output=True, text=True)
+        self.assertIn("make: this needs Python 3.9 or newer; python3 is Python 3.8.1\n",
+                      done.stderr)
+        self.assertEqual(done.returncode, 2)
 
     def test_no_such_chapter(self):
         """make serve-99, run-99, test-99"""

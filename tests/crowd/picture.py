@@ -28,7 +28,7 @@ class Style:
 
     @staticmethod
     def of(stream) -> Style:
-        colour = stream.isatty() and "NO_COLOR" not in os.environ
+        colour = stream.isatty() and not os.environ.get("NO_COLOR")
         # Python treats the C locale as UTF-8; but LC_ALL=C asks for plain characters.
         names = (os.environ.get(name) for name in ("LC_ALL", "LC_CTYPE", "LANG"))
         plain = next(filter(None, names), "") in ("C", "POSIX")

@@ -66,18 +66,18 @@ def draw(results: dict[str, crowd.Result], trace: Path) -> None:
     figures = ROOT / "docs" / "figures"
     for chapter in sorted({server[:2] for server in visits}):
         chosen = [visit for server, visit in visits.items() if server.startswith(chapter)]
-        (figures / f"timeline-{chapter}.svg").write_text(timeline_svg.draw(chosen))
+        (figures / f"timeline-{chapter}.svg").write_text(timeline_svg.draw(chosen), "utf-8")
     first, last = visits["01-blocking-read"], visits["08-coroutine-loop"]
-    (figures / "timeline-01-alone.svg").write_text(timeline_svg.draw([first]))
+    (figures / "timeline-01-alone.svg").write_text(timeline_svg.draw([first]), "utf-8")
     end = max(first.end, last.end)  # side by side on the first page: the same axis
     for name, visit in (("first", first), ("last", last)):
         drawing = timeline_svg.draw([visit], end, timeline_svg.NARROW)
-        (figures / f"timeline-{name}.svg").write_text(drawing)
+        (figures / f"timeline-{name}.svg").write_text(drawing, "utf-8")
 
 
 def rewrite(path: Path, build: Path, results: dict[str, crowd.Result]) -> None:
     """Puts this run into the page's transcripts of `make run` and `make run-NN`."""
-    page = pages.parse_page(str(path), path.read_text())
+    page = pages.parse_page(str(path), path.read_text("utf-8"))
     for block in reversed(page.blocks):
         if block.kind != "run":
             continue
@@ -89,7 +89,7 @@ def rewrite(path: Path, build: Path, results: dict[str, crowd.Result]) -> None:
         lines = pages.prompt(command) + pages.choose(printed(build, results, chapter), options)
         page.lines[block.fence + 1:block.end] = lines
         print(f"{path.relative_to(ROOT)}: {command}")
-    path.write_text("\n".join(page.lines).rstrip("\n") + "\n")
+    path.write_text("\n".join(page.lines).rstrip("\n") + "\n", "utf-8")
 
 
 def main() -> int:

@@ -186,7 +186,7 @@ def snippet(root, argument):
     """The lines of code that a directive names."""
     try:
         file, *words = shlex.split(argument)
-        lines = (root / file).read_text().rstrip("\n").split("\n")
+        lines = (root / file).read_text("utf-8").rstrip("\n").split("\n")
     except (ValueError, OSError) as error:
         raise Problem(f"cannot read the code {argument}: {getattr(error, 'strerror', error)}")
     first, last = 0, len(lines) - 1
@@ -543,7 +543,7 @@ def check_links(root, page):
         elif not file.exists():
             page.errors.append((number, f"link to what does not exist: {target}"))
         elif fragment and file.suffix == ".md":
-            if fragment not in anchors(parse_page(path, file.read_text())):
+            if fragment not in anchors(parse_page(path, file.read_text("utf-8"))):
                 page.errors.append((number, f"link to an anchor that does not exist: {target}"))
 
 
@@ -558,11 +558,11 @@ def all_pages(root):
 def work_on(root, name, fix):
     """Checks one page, mended first with `fix`. Returns the lines to print: (mended, wrong)."""
     file = root / name
-    page = parse_page(name, file.read_text())
+    page = parse_page(name, file.read_text("utf-8"))
     mended = mend_blocks(root, page) if fix and not page.errors else []
     if mended:
-        file.write_text("\n".join(page.lines))
-        page = parse_page(name, file.read_text())
+        file.write_text("\n".join(page.lines), "utf-8")
+        page = parse_page(name, file.read_text("utf-8"))
     check_blocks(root, page)
     check_links(root, page)
 

@@ -78,7 +78,7 @@ def main(arguments):
         path for folder in ("chapters", "common", "tests") for path in (ROOT / folder).rglob("*.?pp"))
     wrong = 0
     for file in files:
-        for line, what in complaints(file.read_text()):
+        for line, what in complaints(file.read_text("utf-8")):
             print(f"{file}:{line}: {what} inside a co_await expression: g++ 12 may destroy it "
                   "twice. Name it first.")
             wrong += 1

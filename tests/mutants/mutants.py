@@ -72,21 +72,21 @@ class Mutant:
 
     def text(self):
         """The file with the fault. Raises ValueError."""
-        before = (ROOT / self.path).read_text()
+        before = (ROOT / self.path).read_text("utf-8")
         if before.count(self.old) != 1 or self.old == self.new:
             raise ValueError(f"{self.name}: this stands in {self.path} {before.count(self.old)} times,"
                              f" not once: {self.old.strip().splitlines()[0]}")
         return before.replace(self.old, self.new)
 
     def line(self):
-        before = (ROOT / self.path).read_text()
+        before = (ROOT / self.path).read_text("utf-8")
         return before.count("\n", 0, before.index(self.old)) + 1
 
 
 def read_list(path):
     """The mutants of a file. Raises ValueError."""
     found = []
-    for part in re.split(r"^(?=\[\S+\] \S+$)", path.read_text(), flags=re.MULTILINE)[1:]:
+    for part in re.split(r"^(?=\[\S+\] \S+$)", path.read_text("utf-8"), flags=re.MULTILINE)[1:]:
         head, _, body = part.partition("\n---\n")
         old, plus, new = body.partition("\n+++\n")
         if not plus:
@@ -155,7 +155,7 @@ class Tree:
         return flags
 
     def plant(self, mutant):
-        (self.folder / "source" / mutant.path).write_text(mutant.text())
+        (self.folder / "source" / mutant.path).write_text(mutant.text(), "utf-8")
         self.changed = mutant.path
 
     def restore(self):
@@ -166,7 +166,7 @@ class Tree:
     def depends(self, source):
         """The files that the source includes, and itself."""
         note = self.object(source, of_base=True).with_suffix(".json")
-        return json.loads(note.read_text())["inputs"]
+        return json.loads(note.read_text("utf-8"))["inputs"]
 
     def object(self, source, of_base=False):
         tree = self.base if of_base and self.base else self
@@ -182,7 +182,7 @@ class Tree:
                    "-o", str(made)]
         root = self.folder / "source"
         if made.exists() and note.exists():
-            known = json.loads(note.read_text())
+            known = json.loads(note.read_text("utf-8"))
             if known["command"] == command and all(
                     digest(root / path) == value for path, value in known["inputs"].items()):
                 return made
@@ -192,9 +192,9 @@ class Tree:
                               check=False)
         if done.returncode != 0:
             raise DoesNotCompile(done.stderr.strip()[:1500])
-        listed = prerequisites(pathlib.Path(str(made) + ".d").read_text())
+        listed = prerequisites(pathlib.Path(str(made) + ".d").read_text("utf-8"))
         inputs = {path: digest(root / path) for path in listed if not path.startswith("/")}
-        note.write_text(json.dumps({"command": command, "inputs": inputs}))
+        note.write_text(json.dumps({"command": command, "inputs": inputs}), "utf-8")
         return made
 
     def link(self, sources, name):
@@ -264,7 +264,7 @@ def checks_of(number):
     programs = programs_of(number)
     found = unit_checks(folder_of(number), programs)
     # Python tests and service tests, of each server of the chapter
-    text = (ROOT / "tests/service/servers.hpp").read_text()
+    text = (ROOT / "tests/service/servers.hpp").read_text("utf-8")
     servers = [s for s in re.findall(r'\.server = "([^"]+)"', text) if s.startswith(number)]
     python = sorted((ROOT / "tests" / folder_of(number)).glob("*_test.py"))
     if servers:
@@ -284,7 +284,7 @@ def checks_of(number):
 def unit_checks(folder, programs):
     found = []
     for path in sorted((ROOT / "tests" / folder).glob("*_test.cpp")):
-        starts_server = any(header in path.read_text() for header in
+        starts_server = any(header in path.read_text("utf-8") for header in
                             ("server_process.hpp", "behaviours.hpp"))
         found.append(Check(str(path.relative_to(ROOT)), [str(path.relative_to(ROOT)), MAIN],
                            programs if starts_server else {},
@@ -350,7 +350,7 @@ class Trial:
         self.jobs = jobs
         self.print_lock = threading.Lock()
         self.note = FOLDER / "noticed.json"  # mutant -> the check that noticed it last time
-        self.known = json.loads(self.note.read_text()) if self.note.exists() else {}
+        self.known = json.loads(self.note.read_text("utf-8")) if self.note.exists() else {}
 
     def all_of(self, jobs):
         with concurrent.futures.ThreadPoolExecutor(self.jobs) as pool:
@@ -407,7 +407,7 @@ class Trial:
         if failed:
             raise ValueError("without a fault, this fails already: " + "; ".join(failed))
         found = self.all_of([(self.noticed, mutant) for mutant in mutants])
-        self.note.write_text(json.dumps(self.known, indent=1))
+        self.note.write_text(json.dumps(self.known, indent=1), "utf-8")
         return found
 
 

@@ -108,7 +108,7 @@ const Options& options() {
 
 std::chrono::milliseconds deadline() {
     const char* factor = std::getenv("PATIENCE");
-    const double times = factor != nullptr ? std::strtod(factor, nullptr) : 1;
+    const double times = factor != nullptr && *factor != 0 ? std::strtod(factor, nullptr) : 1;
     return std::chrono::milliseconds(static_cast<long>(10'000 * times));
 }
 
