@@ -37,7 +37,7 @@ inline void expect_owed_bytes(const ServerProcess& server) {
     peer.half_close();
     CHECK_MESSAGE(peer.receive_to_end() == sent,
                   "every byte should have come back, and then the end. A client that is owed "
-                  "bytes is not read from, but written to when there is room (docs/04-epoll.md)");
+                  "bytes is not read from, but written to when there is room");
 }
 
 }  // namespace support
