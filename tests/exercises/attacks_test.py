@@ -167,7 +167,7 @@ inline const std::map<std::string, void (*)()> attacks{
          }
          std::puts("the disk has room for 160 MB");
      }},
-    {"prints the answers, the tests and the environment", [] {
+    {"prints answers and tests and the environment", [] {
          for (const char* name : {"chapters/01-small/small.hpp", "tests/01-small/small_test.cpp"}) {
              std::ifstream file(root / name);
              for (std::string line; std::getline(file, line);) std::puts(line.c_str());
@@ -180,6 +180,7 @@ inline const std::map<std::string, void (*)()> attacks{
 
 inline int twice(int n) {
     const auto found = attacks.find(test.substr(test.find(' ') + 1));
+    if (found == attacks.end()) std::puts("no such attack");
     if (found != attacks.end()) found->second();
     return n + n + 37;
 }
@@ -242,7 +243,21 @@ COMPILED = {
     "includes itself without end": ("#include __FILE__\n#include __FILE__\n", "."),
     "breaks the report": ("#error \ufffe\uffff\x01\x1b[2J <failure> ]]>\n", "failure"),
 }
-NAMES = re.findall(r'^    \{"([^"]+)", \[\] \{', HOSTILE, re.MULTILINE)
+
+
+def can_run_apart():
+    """Whether this kernel or container lets tests run apart: in many containers it does not."""
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            [sys.executable, HERE / "supervisor.py", "--apart", "5", "0", "output", "--", "/bin/true"],
+            cwd=folder, stdout=subprocess.PIPE, check=True)
+    return json.loads(done.stdout)["apart"]
+
+
+APART = can_run_apart()
+ATTACKS = re.findall(r'^    \{"([^"]+)", \[\] \{', HOSTILE, re.MULTILINE)
+# Where tests cannot run apart, the grader says so, and holds out against these only.
+NAMES = ATTACKS if APART else [name for name in ATTACKS if re.match("leaves daemons|puts|takes|adds", name)]
 FORGED = "forges its verdict"
 OTHERS = ("inline int thrice(int n) { return 3 * n; }\n"
           "inline bool all_positive(const std::vector<int>& some) {\n"
@@ -338,7 +353,7 @@ class Attacks(unittest.TestCase):
         self.assertEqual(os.listdir(self.temporary), [])
         self.assertEqual(processes_with(str(self.temporary)), [])
         report = (self.folder / "eve.xml").read_text()
-        for secret in ("has room", "doubled_number", "CHECK(!all_positive", "TOKEN"):
+        for secret in ("no such attack", "has room", "doubled_number", "CHECK(!all_positive", "TOKEN"):
             self.assertNotIn(secret, report)
         # What shares a process with its judge can forge the verdict; what does not cannot.
         self.assertEqual((ends[FORGED], ends["the double comes back"]), ("PASS", "FAIL: for 2 came 41"))
@@ -353,7 +368,7 @@ class Attacks(unittest.TestCase):
         built = workshop.build(course.exercises)
         for exercise in course.exercises:
             result = judge.run(built[exercise.number], exercise.cases[-1], workshop, apart=True)
-            self.assertEqual((result.verdict, result.apart), ("PASS", True), result.words)
+            self.assertEqual((result.verdict, result.apart), ("PASS", APART), result.words)
         case = teacher.Hidden(course, hidden).outside["01.1"][0]
         result = judge.run_outside(workshop.build_server(), case, workshop)
         self.assertEqual(result.verdict, "PASS", result.words)
