@@ -255,8 +255,8 @@ said_why = [ $$? -le 2 ]
 exercises = PYTHONUTF8=1 CXX='$(CXX)' SANITIZE='$(SANITIZE)' python3 tests/exercises/exercises.py
 exercise_verbs := start check hint watch debug reset solution submit
 
-.PHONY: check progress restore handout handout-test grade gradescope verify-exercises
-check progress restore: need-python need-doctest
+.PHONY: check progress restore submit handout handout-test grade gradescope verify-exercises
+check progress restore submit: need-python need-doctest
 	@$(exercises) $@ || $(said_why)
 
 define exercise_rule

@@ -357,7 +357,7 @@ class Attacks(unittest.TestCase):
             self.assertNotIn(secret, report)
         # What shares a process with its judge can forge the verdict; what does not cannot.
         self.assertEqual((ends[FORGED], ends["the double comes back"]), ("PASS", "FAIL: for 2 came 41"))
-        self.assertAlmostEqual(points["01.1"], 10 / (len(NAMES) + 2), 1)
+        self.assertEqual(points["01.1"], 0)  # one test of many: too few to earn points
         self.next_student(hidden)
 
     def next_student(self, hidden):

@@ -538,7 +538,7 @@ def main():
         name = os.path.relpath(error.filename) if error.filename else ""
         print(f"make: {name + ': ' if name else ''}{error.strerror or error}{reason(error)}",
               file=sys.stderr)
-        return FAULT
+        return 2
     except (MemoryError, RecursionError) as error:
         print(f"make: not enough memory for the exercise tool ({type(error).__name__})", file=sys.stderr)
         return FAULT

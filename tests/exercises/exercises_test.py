@@ -1,5 +1,6 @@
 """The exercise tool: holes, skeletons, verdicts, limits, grades, and that no work is ever lost."""
 
+import concurrent.futures
 import csv
 import json
 import os
@@ -374,6 +375,13 @@ class Learning(InTemporaryFolder):
         self.assertTrue(said.endswith("Next: make run WORK=1   (your servers beside the course's)\n"))
         self.assertNotIn("Done", self.tool(root, "check")[1])
 
+        # In several windows at once, from nothing built: no command disturbs another.
+        shutil.rmtree(root / "build/exercises/work")
+        with concurrent.futures.ThreadPoolExecutor(3) as pool:
+            windows = [pool.submit(self.tool, root, "check", "01") for _ in range(3)]
+        for status, said in [window.result() for window in windows]:
+            self.assertTrue(status == 0 and "Done: all 2 exercises" in said, said)
+
     def test_own_step(self):
         """with WORK=1, a step is built with the learner's files, and says what is not written"""
         root = sandbox(self.folder)
@@ -427,6 +435,25 @@ class Learning(InTemporaryFolder):
                             (("nonsense",), "there is no command nonsense")]:
             status, text = self.tool(root, *words)
             self.assertEqual((status, said in text), (2, True), text)
+
+    def test_trouble(self):
+        """what the system refuses is one line; a fault of the tool itself has a status of its own"""
+        root = sandbox(self.folder)
+        self.tool(root, "start", "01")
+        (root / "build").write_text("not a folder")
+        for environment, said in [({}, "build/exercises"), ({"CXX": "no-such-compiler -m32"},
+                                   "cannot run the compiler, no-such-compiler: "),
+                                  ({"PATIENCE": "many"}, "PATIENCE=many is not a factor")]:
+            if environment:
+                (root / "build").unlink(missing_ok=True)
+            if "PATIENCE" in environment:
+                self.assertEqual(self.tool(root, "check", "01", PATIENCE="")[0], 1)
+            status, text = self.tool(root, "check", "01", **environment)
+            text = text.replace("compiling: 0 of 2 files are ready...\n", "")
+            self.assertEqual((status, said in text, text.count("\n")), (2, True, 1), text)
+        (root / "work/.hints").write_text("{")
+        status, text = self.tool(root, "hint", "01.1")
+        self.assertEqual((status, "a fault of the exercise tool" in text), (70, True), text)
 
 
 class Teaching(InTemporaryFolder):
@@ -621,6 +648,19 @@ class Teaching(InTemporaryFolder):
         with zipfile.ZipFile(os.path.join(self.folder, "out")) as archive:
             self.assertIn("hidden/a_test.cpp", archive.namelist())
             self.assertIn("HIDDEN=/autograder/source/hidden", archive.read("run_autograder").decode())
+
+    def test_too_few(self):
+        """an exercise earns points for each test that passes, from more than a quarter of them on"""
+        exercise = courses.Course(sandbox(self.folder)).exercise("01.1")
+        exercise.cases = [courses.Case(f"01.1 {number}", exercise.cases[0].file) for number in range(8)]
+        grade = teacher.Grade([exercise])
+        for number, points in enumerate([0, 0, 3.75, 5]):
+            entry = grade.entries[number]
+            entry[3] = judge.Result(entry[1], "PASS")
+            self.assertEqual(grade.score(), points)
+            scores = json.loads(teacher.as_gradescope(grade))["tests"]
+            self.assertEqual(sum(test["score"] for test in scores), points)
+            self.assertEqual("too few" in teacher.as_text(grade), number < 2)
 
     def test_text(self):
         """a report says which exercise is missing below another, and which file does not compile"""

@@ -167,8 +167,18 @@ class Grade:
         self.began = datetime.datetime.now(datetime.timezone.utc)
 
     def score(self, entries=None):
-        chosen = self.entries if entries is None else entries
-        return sum(share for _, _, share, result in chosen if result and result.passed)
+        return sum(map(self.earned, self.entries if entries is None else entries))
+
+    def earned(self, entry):
+        """The points for one test: its share if it passed. An exercise earns nothing while no more
+        than a quarter of its tests pass. As much passes with empty functions, because some tests say
+        what must not happen."""
+        exercise, _, share, result = entry
+        return share if result and result.passed and not self.too_few(exercise) else 0
+
+    def too_few(self, exercise):
+        passed = [bool(result and result.passed) for _, _, _, result in self.of(exercise)]
+        return 4 * sum(passed) <= len(passed)
 
     def of(self, exercise):
         return [entry for entry in self.entries if entry[0] is exercise]
@@ -205,6 +215,8 @@ def as_text(grade):
         one = entries[0][0]
         lines.append(f"{one.number} {one.title:<50.50} {number(grade.score(entries)):>6} of "
                      f"{number(one.points)}")
+        if any(entry[3] and entry[3].passed for entry in entries) and grade.too_few(one):
+            lines.append("     too few tests pass to earn points: more than a quarter is needed")
         for _, case, _, result in entries:
             verdict = result.verdict if result else "NOT RUN"
             lines.append(textwrap.fill(f"     {verdict:<9}{case.title}", 78,
@@ -222,12 +234,13 @@ def as_text(grade):
 def as_gradescope(grade):
     """https://gradescope-autograders.readthedocs.io/en/latest/specs/ (Output format)"""
     tests = []
-    for exercise, case, share, result in grade.entries:
+    for entry in grade.entries:
+        exercise, case, share, result = entry
         passed = bool(result and result.passed)
         said = f"{result.verdict}\n{result.words}".strip() if result else "not run: grading was stopped"
         tests.append({
             "name": case.name, "number": exercise.number, "max_score": round(share, 4),
-            "score": round(share, 4) if passed else 0, "status": "passed" if passed else "failed",
+            "score": round(grade.earned(entry), 4), "status": "passed" if passed else "failed",
             "output": said, "output_format": "text",
             "visibility": "after_published" if case.name in grade.hidden else "visible", "tags": [exercise.chapter]})
     elapsed = datetime.datetime.now(datetime.timezone.utc) - grade.began
