@@ -387,6 +387,8 @@ test_objects := $(patsubst %.cpp,$(B)/obj/%.o,$(wildcard tests/*/*_test.cpp) tes
 $(test_objects): | need-doctest
 ifeq ($(SANITIZE),)
 $(test_objects): CXXFLAGS += -O0
+# Except chapter 06's, which make millions of promises: 4 s more to compile, 21 s less to run.
+$(filter $(B)/obj/tests/06-%,$(test_objects)): CXXFLAGS += -O1
 endif
 
 define link
