@@ -23,7 +23,7 @@ sys.path.insert(0, str(HERE))
 import course as courses  # noqa: E402
 import judge  # noqa: E402
 import teacher  # noqa: E402
-from exercises_test import sandbox  # noqa: E402
+from exercises_test import sandbox, warm  # noqa: E402
 from workshop import BuildFailed, Workshop  # noqa: E402
 
 HONEST = "#pragma once\n#include <vector>\ninline int twice(int n) { return n + n; }\n"
@@ -266,7 +266,7 @@ OTHERS = ("inline int thrice(int n) { return 3 * n; }\n"
 
 def small_course(folder):
     """A course whose first exercise has a test for each attack."""
-    root = sandbox(folder)
+    root = warm(sandbox(folder))
     cases = "".join(f'TEST_CASE("01.1 {name}") {{ CHECK(twice(2) == 4); }}\n' for name in [*NAMES, FORGED])
     (root / "tests/01-small/small_test.cpp").write_text(
         '#include <doctest/doctest.h>\n#include "chapters/01-small/small.hpp"\n' + cases
