@@ -471,7 +471,7 @@ class Learning(InTemporaryFolder):
         built.rename(aside)
         built.write_text("not a folder")
         for environment, said in [
-                ({}, "build/exercises: Not a directory"),
+                ({}, ": Not a directory"),
                 ({"CXX": "no-such-compiler -m32"}, "cannot run the compiler, no-such-compiler: "),
                 ({"PATIENCE": "many"}, "PATIENCE=many is not a factor")]:
             status, text = self.tool(root, "check", "01", **environment)
