@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "chapters/07-simulated-clock/frame_pool.hpp"
+#include "chapters/07-simulated-clock/running.hpp"
 #include "chapters/07-simulated-clock/sleep_queue.hpp"
 #include "chapters/07-simulated-clock/task.hpp"
 #include "chapters/07-simulated-clock/task_errors.hpp"
@@ -37,8 +38,11 @@ public:
     EventLoop(const EventLoop&) = delete;
     EventLoop& operator=(const EventLoop&) = delete;
 
-    /// Destroys the unfinished tasks, wherever they wait.
+    /// Destroys the unfinished tasks, wherever they wait. A task must not
+    /// destroy the loop that runs it: that ends the program with a line on
+    /// stderr.
     ~EventLoop() {
+        require_not_running(running_);
         while (!tasks_.empty()) tasks_.front().coroutine.destroy();
     }
 
@@ -56,14 +60,18 @@ public:
 
     /// Runs until all tasks have finished. Throws Deadlock if unfinished tasks
     /// are left that nothing can wake. They stay in the loop: after an
-    /// Event::set() from outside, run() may be called again.
+    /// Event::set() from outside, run() may be called again. Throws
+    /// std::logic_error when a task of this loop calls it.
     void run() {
+        const RunningScope running(running_);
+        // EXERCISE 07.2
         while (true) {
             while (!ready_tasks_.empty())
                 ready_tasks_.pop_front().coroutine.resume();
             if (!sleeping_tasks_.advance(ready_tasks_)) break;
         }
         if (!tasks_.empty()) throw_deadlock();
+        // END 07.2
     }
 
     /// Returns the time on the simulated clock, which starts at 0.
@@ -74,7 +82,8 @@ public:
     /// `co_await loop.async_sleep(delay)` resumes `delay` ticks later. With a
     /// delay of 0 it resumes at the same time, after all tasks that are ready
     /// now have run. Throws std::invalid_argument if `delay` is negative. The
-    /// `co_await` throws std::overflow_error if the clock cannot go that far.
+    /// `co_await` throws std::overflow_error if the clock cannot go that far,
+    /// and std::logic_error if another task waits for the same awaiter.
     Sleep async_sleep(Time delay);
 
     /// For awaiters: puts `waiter`, which must not be in a queue, behind all
@@ -130,6 +139,7 @@ private:
     SleepQueue sleeping_tasks_;
     // Added and not finished.
     WaitList tasks_;
+    bool running_ = false;
 };
 
 /// The awaiter of async_sleep(). While the coroutine sleeps, it is the
@@ -142,6 +152,12 @@ public:
 
     ~Sleep() {
         if (slot != awake) loop_.sleeping_tasks_.remove(*this);
+    }
+
+    [[nodiscard]] bool await_ready() const {
+        if (slot != awake)
+            throw std::logic_error("a task already waits for this sleep");
+        return false;
     }
 
     void await_suspend(std::coroutine_handle<> awaiting) {

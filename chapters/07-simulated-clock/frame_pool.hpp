@@ -12,29 +12,32 @@ namespace simulated {
 ///
 /// By default, every call of a coroutine allocates its frame on the heap. Most
 /// calls need a frame of a size that was freed a moment ago, so the pool keeps
-/// freed frames in one list per size, and taking one reads a pointer. The pool
-/// holds no more than was once in use at the same time, until the process ends.
+/// freed frames in one list per size, and taking one reads a pointer. A list
+/// holds at most 1,000 frames; what is freed beyond that goes to the heap.
 ///
-/// There is one pool and no lock: all coroutines that use it must be created
-/// and destroyed by the same thread.
+/// Each thread has a pool of its own, until it ends, so no lock is needed.
 class FramePool {
 public:
     /// Returns memory for a frame of `size` bytes. Throws std::bad_alloc.
     static void* take(std::size_t size) {
         if (!keeps(size)) return ::operator new(size);
-        FreeFrame*& first = first_[list_of(size)];
-        if (first == nullptr) return ::operator new((list_of(size) + 1) * step);
-        return std::exchange(first, first->next);
+        FreeList& list = lists_[list_of(size)];
+        if (list.first == nullptr)
+            return ::operator new((list_of(size) + 1) * step);
+        --list.length;
+        return std::exchange(list.first, list.first->next);
     }
 
     /// Takes a frame back. `size` is the one that was passed to take().
     static void give_back(void* frame, std::size_t size) noexcept {
-        if (!keeps(size)) {
+        if (!keeps(size) || lists_[list_of(size)].length == longest) {
             ::operator delete(frame);
             return;
         }
-        FreeFrame*& first = first_[list_of(size)];
-        first = new (frame) FreeFrame{first};
+        static thread_local const Cleaner at_the_end_of_this_thread;
+        FreeList& list = lists_[list_of(size)];
+        list.first = new (frame) FreeFrame{list.first};
+        ++list.length;
     }
 
 private:
@@ -42,10 +45,30 @@ private:
         FreeFrame* next;
     };
 
+    struct FreeList {
+        FreeFrame* first;
+        std::size_t length;
+    };
+
+    /// Returns a thread's frames to the heap.
+    struct Cleaner {
+        ~Cleaner() {
+            for (FreeList& list : lists_) {
+                while (list.first != nullptr) {
+                    ::operator delete(
+                        std::exchange(list.first, list.first->next));
+                }
+                // Whatever is freed later than this is not kept.
+                list.length = longest;
+            }
+        }
+    };
+
     // Sizes are rounded up to a multiple of this.
     static constexpr std::size_t step = 32;
     // So frames of up to 1 KiB are kept.
     static constexpr std::size_t lists = 32;
+    static constexpr std::size_t longest = 1000;
 
     static std::size_t list_of(std::size_t size) { return (size - 1) / step; }
 
@@ -63,7 +86,7 @@ private:
         return pooling && size <= step * lists;
     }
 
-    static inline std::array<FreeFrame*, lists> first_{};
+    static inline constinit thread_local std::array<FreeList, lists> lists_{};
 };
 
 /// A base class for promises: it puts the coroutine's frame into the pool. The

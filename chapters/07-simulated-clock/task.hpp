@@ -52,12 +52,16 @@ public:
 
     /// Starts the task. The value of the `co_await` is the task's result. The
     /// awaiter takes the task over, so it can be awaited only once: the second
-    /// `co_await` throws std::logic_error.
+    /// `co_await` throws std::logic_error. So does the first one after start().
     auto operator co_await() && { return Awaiter(std::move(*this)); }
 
     /// For callers that are not coroutines: runs the task up to its first
-    /// suspension. To be called once.
-    void start() { frame_.resume(); }
+    /// suspension. Throws std::logic_error if the task was started before.
+    void start() {
+        require_not_started();
+        frame_.promise().started = true;
+        frame_.resume();
+    }
 
     /// Returns true when the task has run to its end. Requires that it was not
     /// awaited or moved from.
@@ -71,6 +75,8 @@ private:
     class Awaiter;
 
     explicit Task(std::coroutine_handle<promise_type> frame) : frame_(frame) {}
+
+    void require_not_started() const;
 
     std::coroutine_handle<promise_type> frame_;
 };
@@ -91,6 +97,8 @@ struct FinalAwaiter : std::suspend_always {
 struct TaskPromiseBase : PooledFrame, ChainLink {
     // Resumed when the task is done.
     std::coroutine_handle<> continuation = std::noop_coroutine();
+    // By start().
+    bool started = false;
 };
 
 /// The part of a task's promise that stores the result, or the exception, until
@@ -147,6 +155,16 @@ public:
     [[nodiscard]] FinalAwaiter final_suspend() const noexcept { return {}; }
 };
 
+template <typename T>
+void Task<T>::require_not_started() const {
+    if (!frame_) {
+        throw std::logic_error(
+            "this task was moved away: it was awaited already?");
+    }
+    if (frame_.promise().started)
+        throw std::logic_error("this task was started already");
+}
+
 /// Lives in the parent's frame while the parent awaits the task, and owns it.
 template <typename T>
 class Task<T>::Awaiter {
@@ -159,10 +177,7 @@ public:
     }
 
     [[nodiscard]] bool await_ready() const {
-        if (!task_.frame_) {
-            throw std::logic_error(
-                "this task was moved away: it was awaited already?");
-        }
+        task_.require_not_started();
         return false;
     }
 

@@ -7,8 +7,6 @@
 #include <coroutine>
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <exception>
 #include <stdexcept>
 #include <string>
@@ -16,6 +14,7 @@
 
 #include "chapters/04-epoll/epoll.hpp"
 #include "chapters/05-callback-loop/clock.hpp"
+#include "chapters/07-simulated-clock/running.hpp"
 #include "chapters/07-simulated-clock/task_errors.hpp"
 #include "chapters/08-coroutine-loop/operation.hpp"
 #include "chapters/08-coroutine-loop/sleep_queue.hpp"
@@ -52,7 +51,7 @@ public:
     /// suspended. A task must not destroy the loop that runs it: that ends the
     /// program with a line on stderr.
     ~EventLoop() {
-        if (running_) fatal("a task destroys the event loop that runs it");
+        simulated::require_not_running(running_);
         tasks_.destroy_all();
     }
 
@@ -67,9 +66,7 @@ public:
     /// Throws Deadlock when the remaining tasks can never be resumed, and
     /// std::logic_error when a task of this loop calls it.
     void run() {
-        if (running_)
-            throw std::logic_error("a task runs the event loop that runs it");
-        const ScopedFlag running(running_);
+        const simulated::RunningScope running(running_);
         stopped_ = false;
         while (!stopped_) {
             tasks_.destroy_cancelled();
@@ -196,23 +193,6 @@ private:
             budget_ = io_budget;
             ready_tasks_.pop_front().coroutine.resume();
         }
-    }
-
-    /// Sets a flag for the scope in which it lives.
-    class ScopedFlag {
-    public:
-        explicit ScopedFlag(bool& flag) : flag_(flag) { flag_ = true; }
-        ScopedFlag(const ScopedFlag&) = delete;
-        ScopedFlag& operator=(const ScopedFlag&) = delete;
-        ~ScopedFlag() { flag_ = false; }
-
-    private:
-        bool& flag_;
-    };
-
-    [[noreturn]] static void fatal(const char* why) {
-        std::fprintf(stderr, "coroutines::EventLoop: %s\n", why);
-        std::abort();
     }
 
     // Operations that a task may complete in a row without suspending

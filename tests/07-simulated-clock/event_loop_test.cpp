@@ -1,6 +1,7 @@
 // EventLoop: the clock, the order, errors, deadlocks, destruction. See docs/07-simulated-clock.md.
 #include "chapters/07-simulated-clock/event_loop.hpp"
 
+#include <cstdlib>
 #include <limits>
 #include <memory>
 #include <stdexcept>
@@ -11,6 +12,7 @@
 #include "chapters/07-simulated-clock/event.hpp"
 #include "chapters/07-simulated-clock/when_all.hpp"
 #include "tests/07-simulated-clock/tools.hpp"
+#include "tests/support/last_words.hpp"
 
 namespace {
 
@@ -174,6 +176,75 @@ TEST_CASE("07: the same awaiter can be awaited twice") {
     loop.add_task("task", task(loop));
     loop.run();
     CHECK(loop.current_time() == 4);
+}
+
+TEST_CASE("07: an awaiter that a task waits for cannot be awaited by another one") {
+    std::string error;
+    EventLoop loop([&error](const std::string& task, const std::exception_ptr& failure) {
+        try {
+            std::rethrow_exception(failure);
+        } catch (const std::logic_error& thrown) {
+            error = task + ": " + thrown.what();
+        }
+    });
+    auto sleep = loop.async_sleep(5);
+    auto sleeper = [](auto& sleep) -> Task<> { co_await sleep; };
+    loop.add_task("first", sleeper(sleep));
+    loop.add_task("second", sleeper(sleep));
+    loop.run();
+    CHECK(error == "second: a task already waits for this sleep");
+    CHECK_MESSAGE(loop.current_time() == 5, "the first task should have slept");
+}
+
+TEST_CASE("07: a task cannot run the loop that runs it") {
+    std::string error;
+    EventLoop loop([&error](const std::string& /*task*/, const std::exception_ptr& failure) {
+        try {
+            std::rethrow_exception(failure);
+        } catch (const std::logic_error& thrown) {
+            error = thrown.what();
+        }
+    });
+    auto runs = [](EventLoop& loop) -> Task<> {
+        loop.run();
+        co_return;
+    };
+    loop.add_task("runs", runs(loop));
+    loop.run();
+    CHECK(error == "a task runs the event loop that runs it");
+    INFO("afterwards the loop can run as usual");
+    CHECK_NOTHROW(loop.run());
+}
+
+TEST_CASE("07: a task that destroys its own loop ends the program with a message") {
+    const std::string said = support::last_words([] {
+        auto loop = std::make_unique<EventLoop>();
+        auto destroys = [](std::unique_ptr<EventLoop>& own) -> Task<> {
+            own.reset();
+            co_return;
+        };
+        loop->add_task("destroys", destroys(loop));
+        loop->run();
+    });
+    CHECK(said == "a task destroys the event loop that runs it\n");
+}
+
+TEST_CASE("07: whatever leaves a task is reported, also what is no std::exception") {
+    auto fails = [](bool with_number) -> Task<> {
+        if (with_number) throw 42;
+        throw std::runtime_error("no luck");
+        co_return;
+    };
+    const std::string said = support::last_words([&fails] {
+        EventLoop loop;
+        loop.add_task("first", fails(true));
+        loop.add_task("second", fails(false));
+        loop.run();
+        std::abort();
+    });
+    CHECK(said ==
+          "task \"first\" failed: not with a std::exception\n"
+          "task \"second\" failed: no luck\n");
 }
 
 TEST_CASE("07: a task may add tasks, which run behind all ready ones") {

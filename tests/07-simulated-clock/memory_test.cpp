@@ -2,7 +2,9 @@
 #include <cstdlib>
 #include <new>
 #include <string>
+#include <thread>
 #include <utility>
+#include <vector>
 
 #include "chapters/07-simulated-clock/event.hpp"
 #include "chapters/07-simulated-clock/frame_pool.hpp"
@@ -111,6 +113,34 @@ TEST_CASE("07: destroyed sleepers do not accumulate in the clock") {
     const long counted = allocations - before;
     if (pooled) CHECK_MESSAGE(counted == 0, "the clock should not keep an entry for each");
     if (!pooled) CHECK_MESSAGE(counted < 100'100, "the clock should not keep an entry for each");
+}
+
+TEST_CASE("07: the pool keeps a bounded number of frames, whatever their sizes") {
+    if (!pooled) return;
+    std::vector<void*> frames(5000);
+    for (const std::size_t size : {100, 150, 200}) {
+        for (void*& frame : frames) frame = FramePool::take(size);
+        const long before = allocations;
+        for (void* frame : frames) FramePool::give_back(frame, size);
+        for (void*& frame : frames) frame = FramePool::take(size);
+        CHECK_MESSAGE(allocations - before == 4000, "of 5,000 freed frames of ", size,
+                      " bytes it should keep 1,000, and return the others to the heap");
+        for (void* frame : frames) FramePool::give_back(frame, size);
+    }
+}
+
+TEST_CASE("07: each thread has a pool of its own") {
+    if (!pooled) return;
+    void* const ours = FramePool::take(300);
+    FramePool::give_back(ours, 300);
+    void* theirs = nullptr;
+    std::thread([&theirs] {
+        theirs = FramePool::take(300);
+        FramePool::give_back(theirs, 300);
+    }).join();
+    CHECK_MESSAGE(theirs != ours, "a frame of this thread's pool went to another thread");
+    CHECK_MESSAGE(FramePool::take(300) == ours, "this thread's pool should have kept its frame");
+    FramePool::give_back(ours, 300);
 }
 
 TEST_CASE("07: the pool reuses a freed frame, and never one that is in use") {

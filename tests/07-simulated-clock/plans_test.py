@@ -119,6 +119,13 @@ class BadPlans(unittest.TestCase):
         self.assertEqual(run("-", stdin=b"A: x"),
                          (1, "", '07-simulated-clock: stdin:1: "x" is not a delay\n'))
 
+    def test_byte_order_mark(self):
+        """a plan may begin with a byte order mark, as some editors write it"""
+        self.assertEqual(run("-", "--quiet", stdin=b"\xef\xbb\xbfA: 1\nB: 2\n"),
+                         (0, "2 tasks, 2 wake-ups, clock at 2\n", ""))
+        self.assertEqual(run("-", stdin=b"A: 1\n\xef\xbb\xbfB\n"),
+                         (1, "", '07-simulated-clock: stdin:2: there is no ":" after the name\n'))
+
     def test_files(self):
         """a file that cannot be read"""
         for path, why in [("/no/plan", "No such file or directory"), ("/", "Is a directory"),

@@ -10,6 +10,7 @@
 
 namespace {
 
+using tools::EventLoop;
 using tools::Guest;
 using tools::Log;
 using tools::many;
@@ -143,6 +144,40 @@ TEST_CASE("07: awaiting the same task twice is an error, not a crash") {
     Task<> task = parent(log);
     task.start();
     CHECK(log.text() == "logic_error");
+}
+
+TEST_CASE("07: a task that was started cannot be awaited or started again") {
+    EventLoop loop;
+    auto sleeps = [](EventLoop& loop) -> Task<int> {
+        co_await loop.async_sleep(1);
+        co_return 1;
+    };
+    auto awaits = [](Task<int> child) -> Task<int> { co_return co_await std::move(child); };
+    for (const bool finished : {false, true}) {
+        INFO("the task had ", (finished ? "finished" : "not finished"));
+        Task<int> child = sleeps(loop);
+        child.start();
+        if (finished) loop.run();
+        CHECK_THROWS_WITH_AS(child.start(), "this task was started already", std::logic_error);
+        Task<int> parent = awaits(std::move(child));
+        parent.start();
+        REQUIRE_MESSAGE(parent.done(), "the co_await should throw at once");
+        CHECK_THROWS_WITH_AS(parent.result(), "this task was started already", std::logic_error);
+    }
+}
+
+TEST_CASE("07: a task may be replaced by one that lives in its own frame") {
+    Log log;
+    Task<>* inside = nullptr;
+    auto holds = [](Task<> child, Task<>*& inside) -> Task<> {
+        inside = &child;
+        co_await std::suspend_always();
+    };
+    Task<> task = holds(say(log, "ran"), inside);
+    task.start();
+    task = std::move(*inside);
+    task.start();
+    CHECK(log.text() == "ran");
 }
 
 TEST_CASE("07: the frame of an awaited task is destroyed when its co_await ends") {

@@ -102,6 +102,25 @@ TEST_CASE("07: when_all with tasks without results") {
     CHECK(log.text() == "1 2 all");
 }
 
+TEST_CASE("07: an exception of a task without a result is thrown, whatever its type") {
+    auto fails = [](EventLoop& loop) -> Task<> {
+        co_await loop.async_sleep(1);
+        throw 42;
+    };
+    auto parent = [](auto& fails, EventLoop& loop, int& caught) -> Task<> {
+        std::vector<Task<>> tasks;
+        tasks.push_back(fails(loop));
+        try {
+            co_await when_all(std::move(tasks));
+        } catch (int number) {
+            caught = number;
+        }
+    };
+    int caught = 0;
+    run_alone([&](EventLoop& loop) { return parent(fails, loop, caught); });
+    CHECK_MESSAGE(caught == 42, "when_all should have thrown what the task threw");
+}
+
 TEST_CASE("07: when_all with move-only results") {
     auto make = [](EventLoop& loop, int number) -> Task<std::unique_ptr<int>> {
         co_await loop.async_sleep(number);

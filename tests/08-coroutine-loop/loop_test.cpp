@@ -21,6 +21,7 @@
 
 #include "tests/05-callback-loop/pair.hpp"
 #include "tests/08-coroutine-loop/world.hpp"
+#include "tests/support/last_words.hpp"
 #include "tests/support/test.hpp"
 
 using coroutines::Deadlock;
@@ -55,28 +56,6 @@ Task<> fail(EventLoop& loop, const char* why) {
 /// Waits for something that never happens.
 Task<> wait_in_vain() {
     co_await std::suspend_always();
-}
-
-/// Runs `f` in a child process. Returns what that prints on stderr before it aborts.
-template <typename Function>
-std::string last_words(Function function) {
-    std::array<int, 2> ends{};
-    common::check(::pipe(ends.data()), "a test needs a pipe");
-    const pid_t child = common::check(::fork(), "a test needs a process");
-    if (child == 0) {
-        std::signal(SIGABRT, SIG_DFL);
-        ::dup2(ends[1], STDERR_FILENO);
-        function();
-        ::_exit(0);
-    }
-    ::close(ends[1]);
-    std::string said;
-    for (char c = 0; ::read(ends[0], &c, 1) == 1;) said += c;
-    ::close(ends[0]);
-    int status = 0;
-    ::waitpid(child, &status, 0);
-    if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGABRT) return "(it was not aborted) " + said;
-    return said;
 }
 
 }  // namespace
@@ -512,7 +491,7 @@ TEST_SUITE("the end") {
     }
 
     TEST_CASE("a task that destroys its own loop ends the program with a message") {
-        const std::string said = last_words([] {
+        const std::string said = support::last_words([] {
             auto loop = std::make_unique<EventLoop>();
             loop->spawn("task", [](std::unique_ptr<EventLoop>& own) -> Task<> {
                 own.reset();
@@ -520,7 +499,7 @@ TEST_SUITE("the end") {
             }(loop));
             loop->run();
         });
-        CHECK(said == "coroutines::EventLoop: a task destroys the event loop that runs it\n");
+        CHECK(said == "a task destroys the event loop that runs it\n");
     }
 }
 
