@@ -257,7 +257,8 @@ def can_run_apart():
 APART = can_run_apart()
 ATTACKS = re.findall(r'^    \{"([^"]+)", \[\] \{', HOSTILE, re.MULTILINE)
 # Where tests cannot run apart, the grader says so, and holds out against these only.
-NAMES = ATTACKS if APART else [name for name in ATTACKS if re.match("leaves daemons|puts|takes|adds", name)]
+WITHOUT = "leaves daemons|puts|takes|adds" + ("|makes|removes" if os.getuid() == 0 else "")
+NAMES = ATTACKS if APART else [name for name in ATTACKS if re.match(WITHOUT, name)]
 FORGED = "forges its verdict"
 OTHERS = ("inline int thrice(int n) { return 3 * n; }\n"
           "inline bool all_positive(const std::vector<int>& some) {\n"
@@ -300,9 +301,10 @@ class Attacks(unittest.TestCase):
     def setUpClass(cls):
         cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="attacks-test-"))
         cls.addClassCleanup(shutil.rmtree, cls.folder, ignore_errors=True)
+        cls.folder.chmod(0o755)
         cls.root = small_course(cls.folder)
         cls.temporary = cls.folder / "tmp"
-        cls.temporary.mkdir()
+        cls.temporary.mkdir(mode=0o755)
 
     def submission(self, name, text):
         folder = self.folder / name

@@ -7,6 +7,7 @@ Options:
     --apart       The command sees no process but its own, has no network but a loopback of its own,
                   and can write only into the current folder: a file system in memory, which ends with
                   it. The report says whether the kernel allows this user to do that.
+                  If it does not, and this is root, the command runs as a user without rights.
     --network     ...but leave the network to it.
     --hide=DIR    ...and make this folder empty.
 
@@ -34,6 +35,7 @@ MOUNT_SETATTR, AT_FDCWD, AT_RECURSIVE, MOUNT_RDONLY = 442, -100, 0x8000, 1
 PROCESSES = 200  # of one test, at the same time
 OUTPUT = 8 << 20  # bytes in any one file that it writes
 ROOM = b"size=64m,nr_inodes=4k,mode=700"  # of the folder that it can write into
+NOBODY = 65534  # the number of a user and a group that own nothing
 NOT_ALLOWED = 125  # the status of a process that could not be set apart
 GRACE = 1.0  # seconds from the signal to the test's own watchdog until it is killed
 
@@ -154,7 +156,25 @@ def apart(libc, work, network, hidden):
         work(False)
 
 
-def start(command, output, seconds, megabytes):
+def drop_rights():
+    os.setgroups([])
+    os.setgid(NOBODY)
+    os.setuid(NOBODY)
+
+
+def nobody_can_run(program):
+    """Whether a user without rights reaches the program: not if it is in root's own folder."""
+    asked = os.fork()
+    if asked == 0:
+        try:
+            drop_rights()
+            os._exit(0 if os.access(program, os.X_OK) and os.access(".", os.W_OK) else 1)
+        finally:
+            os._exit(1)
+    return os.waitpid(asked, 0)[1] == 0
+
+
+def start(command, output, seconds, megabytes, lowly):
     group = os.fork()
     if group == 0:
         try:
@@ -165,6 +185,8 @@ def start(command, output, seconds, megabytes):
             os.closerange(3, 256)
             for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores these two
                 signal.signal(number, signal.SIG_DFL)
+            if lowly:
+                drop_rights()
             limit(seconds, megabytes)
             os.execv(command[0], command)
         except OSError as error:
@@ -174,9 +196,9 @@ def start(command, output, seconds, megabytes):
     return group
 
 
-def supervise(command, output, seconds, megabytes):
+def supervise(command, output, seconds, megabytes, lowly):
     began = time.monotonic()
-    group = start(command, output, seconds, megabytes)
+    group = start(command, output, seconds, megabytes, lowly)
     ended = {"exit": None, "signal": None, "timeout": False, "swarm": False}
     try:
         watch(group, began, seconds, ended)
@@ -226,7 +248,9 @@ def main():
         signal.signal(number, lambda *_: sys.exit(1))
 
     def work(is_apart):
-        ended = supervise(words[4:], output, seconds, megabytes)
+        command = words[4:]
+        lowly = "--apart" in options and not is_apart and os.getuid() == 0 and nobody_can_run(command[0])
+        ended = supervise(command, output, seconds, megabytes, lowly)
         print(json.dumps({**ended, "apart": is_apart}), flush=True)
 
     if "--apart" in options:

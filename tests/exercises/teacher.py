@@ -502,7 +502,7 @@ g++ --version
 RUN = """#!/usr/bin/env bash
 # Runs for each submission. results.json is written after every test, so it exists in any case.
 cd /autograder/source
-python3 tests/exercises/exercises.py grade SUB=/autograder/submission FORMAT=gradescope \\
+PYTHONUTF8=1 python3 tests/exercises/exercises.py grade SUB=/autograder/submission FORMAT=gradescope \\
     OUT=/autograder/results/results.json{options}
 """
 
