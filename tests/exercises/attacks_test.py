@@ -355,6 +355,7 @@ class Attacks(unittest.TestCase):
         self.assertEqual(os.listdir(self.temporary), [])
         self.assertEqual(processes_with(str(self.temporary)), [])
         report = (self.folder / "eve.xml").read_text()
+        self.assertEqual("does not let tests run apart" in report, not APART)
         for secret in ("no such attack", "has room", "doubled_number", "CHECK(!all_positive", "TOKEN"):
             self.assertNotIn(secret, report)
         # What shares a process with its judge can forge the verdict; what does not cannot.

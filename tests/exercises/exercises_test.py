@@ -562,6 +562,13 @@ class Teaching(InTemporaryFolder):
         scores = json.loads(report["gradescope"])
         self.assertEqual([test["score"] for test in scores["tests"]], [10, 0])
         self.assertEqual([test["status"] for test in scores["tests"]], ["passed", "failed"])
+        said = self.tool(root, "grade", f"SUB={submission / 'nothing.zip'}")[1]
+        self.assertIn("there is no folder or zip", said)
+        (submission / "small.hpp").unlink()
+        lines = self.tool(root, "grade", f"SUB={submission}")[1].splitlines()
+        self.assertIn("01.1 double a number", lines[0])
+        self.assertEqual(lines[-2:], ["note: 01-small/small.hpp is missing: counts as not written",
+                                      "0 of 15 points"])
         suites = xml.etree.ElementTree.fromstring(report["junit"])
         self.assertEqual([suite.get("failures") for suite in suites], ["0", "1"])
 

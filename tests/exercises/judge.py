@@ -46,7 +46,7 @@ class Result:
     verdict: str
     words: str = ""  # the message, ready to be shown
     seconds: float = 0.0
-    apart: bool = False  # whether the test was kept from other processes and files
+    apart: bool = False  # whether the test was kept from other processes and files, if that is known
 
     @property
     def passed(self):
@@ -129,7 +129,7 @@ def run(program, case, workshop, apart=False, **variables):
         said, lines = read_some(file, 1 << 20), read_some(pipe, 1 << 16).splitlines()
     except (ValueError, subprocess.TimeoutExpired):
         return Result(case, "CRASH", "the test could not be supervised: it stopped or ended its "
-                      "supervisor")
+                      "supervisor", apart=apart)
     finally:
         os.close(pipe)
         os.close(file)

@@ -226,9 +226,13 @@ def as_text(grade):
                 lines.append(f"{'':14}stands on {missing[0]}, which is not written")
             elif result and result.verdict not in ("PASS", "TODO"):
                 lines.append(judge.folded(brief(result), " " * 14))
-    lines += [f"note: {note}" for note in grade.notes]
-    lines.append(f"{number(grade.score())} of {number(grade.best)} points")
-    return "\n".join(lines) + "\n"
+    return "".join(f"{line}\n" for line in lines) + summary(grade)
+
+
+def summary(grade):
+    """The last lines of a report."""
+    return ("".join(f"note: {note}\n" for note in grade.notes)
+            + f"{number(grade.score())} of {number(grade.best)} points\n")
 
 
 def as_gradescope(grade):
@@ -283,7 +287,8 @@ def as_junit(grade):
                    "    <properties>",
                    f'      <property name="score" value="{number(grade.score(entries))}"/>',
                    f'      <property name="max_score" value="{number(one.points)}"/>',
-                   "    </properties>", *cases, "    <system-out></system-out>",
+                   "    </properties>", *cases,
+                   f"    <system-out>{body(chr(10).join(grade.notes))}</system-out>",
                    "    <system-err></system-err>", "  </testsuite>"]
     return "\n".join(['<?xml version="1.0" encoding="UTF-8"?>', "<testsuites>", *suites,
                       "</testsuites>"]) + "\n"
@@ -440,8 +445,8 @@ def grade(course, options):
     result = grade_chapters(course, options["SUB"], chapters, report, hidden)
     if out:
         print(f"{number(result.score())} of {number(result.best)} points: {out}")
-    elif form != "text":
-        print(FORMATS[form](result), end="")
+    else:
+        print(FORMATS[form](result) if form != "text" else summary(result), end="")
     return 0
 
 
@@ -482,11 +487,7 @@ def tell(grade, told):
             told.add(exercise)
             part = Grade([])
             part.entries = entries
-            print("".join(as_text(part).splitlines(keepends=True)[:-1]), end="", flush=True)
-            if len(told) == len({entry[0].number for entry in grade.entries}):
-                for note in grade.notes:
-                    print(f"note: {note}")
-                print(f"{number(grade.score())} of {number(grade.best)} points", flush=True)
+            print(as_text(part).removesuffix(summary(part)), end="", flush=True)
 
 
 # --- Gradescope --------------------------------------------------------------------------------
