@@ -6,6 +6,7 @@ BUILD names the folder of the programs, SERVERS the programs (default: all progr
 
 import os
 import pathlib
+import resource
 import select
 import shutil
 import socket
@@ -169,6 +170,29 @@ class EveryServer(unittest.TestCase):
                 )
                 self.assertEqual(done.returncode, 1, done.stderr)
                 self.assertRegex(done.stderr, rf"^{server}: cannot .*: Too many open files\n$")
+
+
+@unittest.skipUnless("03-select" in SERVERS, "03-select is not being tested")
+class Select(unittest.TestCase):
+    def test_listener_beyond_1023(self):
+        """03-select does not start if select cannot watch its listener"""
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if hard < 1200:
+            self.skipTest("this test needs 1200 descriptors")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 1200), hard))
+        taken = []
+        try:
+            while not taken or taken[-1] < 1023:
+                taken.append(os.open(os.devnull, os.O_RDONLY))
+                os.set_inheritable(taken[-1], True)
+            done = subprocess.run([BUILD / "03-select", "--port", "0"], close_fds=False,
+                                  capture_output=True, text=True, timeout=PATIENCE)
+        finally:
+            for descriptor in taken:
+                os.close(descriptor)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        line = "03-select: cannot watch the listener: select takes no descriptor above 1023\n"
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (1, "", line))
 
 
 @unittest.skipIf(os.environ.get("CHAPTER"), "only one chapter is being tested")

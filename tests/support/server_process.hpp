@@ -185,18 +185,15 @@ public:
 
     /// Waits until all its threads sleep in a system call: then all pending work is done.
     void wait_until_asleep() const {
-        wait_until("the server to go to sleep (state S in /proc/PID/stat)", [this] {
-            for (const auto& task : std::filesystem::directory_iterator(proc("task"))) {
-                std::ifstream file(task.path() / "stat");
-                std::string line;
-                std::getline(file, line);
-                const std::size_t name_end = line.rfind(')');
-                if (name_end != std::string::npos && line.substr(name_end + 2, 1) != "S") {
-                    return false;
-                }
-            }
-            return true;
-        });
+        wait_until("the server to go to sleep (state S in /proc/PID/stat)",
+                   [this] { return all_threads_are('S'); });
+    }
+
+    /// Stops it (SIGSTOP), and waits until it is stopped. SIGCONT continues it.
+    void pause() const {
+        signal(SIGSTOP);
+        wait_until("the server to stop (state T in /proc/PID/stat)",
+                   [this] { return all_threads_are('T'); });
     }
 
     /// Returns how often its threads have gone to sleep so far.
@@ -265,6 +262,20 @@ private:
         ::execve(argv[0], argv.data(), envp.data());
         ::perror(argv[0]);
         ::_exit(127);
+    }
+
+    /// Returns true if /proc/PID/stat shows this state for each of its threads.
+    [[nodiscard]] bool all_threads_are(char state) const {
+        for (const auto& task : std::filesystem::directory_iterator(proc("task"))) {
+            std::ifstream file(task.path() / "stat");
+            std::string line;
+            std::getline(file, line);
+            const std::size_t name_end = line.rfind(')');
+            if (name_end != std::string::npos && line.substr(name_end + 2, 1)[0] != state) {
+                return false;
+            }
+        }
+        return true;
     }
 
     /// Reads the port from the first line that the server prints.
