@@ -725,6 +725,16 @@ class Teaching(InTemporaryFolder):
         (submission / "small.hpp").symlink_to(root / "chapters/01-small/small.hpp")
         self.assertIn("is not a plain file", teacher.take(course, submission, "01-small", taken)[0])
         self.assertEqual((taken / "small.hpp").read_text(), course.skeleton("01-small", "small.hpp"))
+        (submission / "small.hpp").unlink()
+        (submission / "small.hpp").mkdir()
+        self.assertIn("is not a plain file", teacher.take(course, submission, "01-small", taken)[0])
+        if os.getuid() != 0:  # root may read everything
+            (submission / "work/01-small").mkdir(parents=True)
+            (submission / "work").chmod(0)
+            self.assertEqual(len(teacher.take(course, submission, "01-small", taken)), 1)
+            (submission / "work").chmod(0o700)
+            (submission / "work/01-small/small.hpp").touch(0)
+            self.assertIn("cannot be read", teacher.take(course, submission, "01-small", taken)[0])
         (taken / "small.hpp").write_text(f'#include "{root}/chapters/01-small/small.hpp"\n')
         with self.assertRaisesRegex(BuildFailed, "never with"):
             Workshop(course, "01-small", taken, "eve").check_files()

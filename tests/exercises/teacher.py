@@ -106,7 +106,7 @@ def take(course, submission, chapter, folder):
             place.write_text(course.skeleton(chapter, path), encoding="utf-8")
         else:
             place.write_bytes(written)
-    base = next((place for place in places if place.is_dir()), submission)
+    base = next(filter(os.path.isdir, places), submission)
     for path in own_headers(course, chapter, base)[:MOST_FILES]:
         trouble, written = content(base / path, submission)
         if trouble:
