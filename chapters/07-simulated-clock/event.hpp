@@ -28,14 +28,15 @@ public:
     class Wait : Waiter {
     public:
         explicit Wait(Event& event) : event_(event) {}
-        [[nodiscard]] bool await_ready() const noexcept {
+        [[nodiscard]] bool await_ready() const {
+            require_unused();
             return event_.is_set_;
         }
         void await_suspend(std::coroutine_handle<> awaiting) noexcept {
             coroutine = awaiting;
             event_.waiters_.push_back(*this);
         }
-        void await_resume() const noexcept {}
+        void await_resume() noexcept { coroutine = nullptr; }
 
     private:
         Event& event_;

@@ -82,8 +82,9 @@ public:
     /// `co_await loop.async_sleep(delay)` resumes `delay` ticks later. With a
     /// delay of 0 it resumes at the same time, after all tasks that are ready
     /// now have run. Throws std::invalid_argument if `delay` is negative. The
-    /// `co_await` throws std::overflow_error if the clock cannot go that far,
-    /// and std::logic_error if another task waits for the same awaiter.
+    /// clock ends at the largest Time: the `co_await` of a sleep that would end
+    /// later throws std::overflow_error. It throws std::logic_error if another
+    /// task waits for the same awaiter.
     Sleep async_sleep(Time delay);
 
     /// For awaiters: puts `waiter`, which must not be in a queue, behind all
@@ -144,7 +145,7 @@ private:
 
 /// The awaiter of async_sleep(). While the coroutine sleeps, it is the
 /// coroutine's entry in sleeping_tasks_.
-class [[nodiscard]] EventLoop::Sleep : public std::suspend_always, Sleeper {
+class [[nodiscard]] EventLoop::Sleep : Sleeper {
 public:
     Sleep(EventLoop& loop, Time delay) : loop_(loop), delay_(delay) {}
     Sleep(const Sleep&) = delete;
@@ -155,8 +156,7 @@ public:
     }
 
     [[nodiscard]] bool await_ready() const {
-        if (slot != awake)
-            throw std::logic_error("a task already waits for this sleep");
+        require_unused();
         return false;
     }
 
@@ -166,9 +166,11 @@ public:
                                       std::to_string(delay_) +
                                       ": the clock does not go that far");
         }
-        coroutine = awaiting;
         loop_.sleeping_tasks_.push(*this, loop_.current_time() + delay_);
+        coroutine = awaiting;
     }
+
+    void await_resume() noexcept { coroutine = nullptr; }
 
 private:
     EventLoop& loop_;

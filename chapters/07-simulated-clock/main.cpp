@@ -14,7 +14,6 @@
 #include "chapters/07-simulated-clock/task.hpp"
 #include "chapters/07-simulated-clock/timeline.hpp"
 #include "common/command_line.hpp"
-#include "common/error.hpp"
 
 namespace {
 
@@ -53,8 +52,7 @@ public:
             std::printf("%zu tasks, %zu wake-ups, clock at %lld\n", tasks_,
                         wake_ups_, static_cast<long long>(time));
         }
-        if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0)
-            common::throw_errno("cannot write the output");
+        common::flush_stdout();
     }
 
 private:

@@ -49,8 +49,9 @@ public:
 
     /// Throws std::runtime_error with the text "SOURCE:LINE: why".
     Plan parse(std::string_view text) {
-        // Some editors begin a file in UTF-8 with a byte order mark.
-        if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
+        // Some editors begin a UTF-8 file with a byte order mark.
+        constexpr std::string_view mark = "\xEF\xBB\xBF";
+        if (text.starts_with(mark)) text.remove_prefix(mark.size());
         while (!text.empty()) {
             const std::size_t end = text.find('\n');
             ++line_;

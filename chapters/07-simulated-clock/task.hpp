@@ -41,7 +41,8 @@ public:
         : frame_(std::exchange(other.frame_, nullptr)) {}
 
     Task& operator=(Task&& other) noexcept {
-        // Destroyed at the end of this function.
+        // Destroyed at the end of this function, when both tasks have their new
+        // frames: `other` may be a variable of the old one.
         Task old(std::exchange(frame_, std::exchange(other.frame_, nullptr)));
         return *this;
     }
@@ -52,11 +53,14 @@ public:
 
     /// Starts the task. The value of the `co_await` is the task's result. The
     /// awaiter takes the task over, so it can be awaited only once: the second
-    /// `co_await` throws std::logic_error. So does the first one after start().
-    auto operator co_await() && { return Awaiter(std::move(*this)); }
+    /// `co_await` throws std::logic_error, and so does one after start().
+    auto operator co_await() && {
+        require_not_started();
+        return Awaiter(std::move(*this));
+    }
 
     /// For callers that are not coroutines: runs the task up to its first
-    /// suspension. Throws std::logic_error if the task was started before.
+    /// suspension. Throws std::logic_error if the task has been started.
     void start() {
         require_not_started();
         frame_.promise().started = true;
@@ -76,7 +80,14 @@ private:
 
     explicit Task(std::coroutine_handle<promise_type> frame) : frame_(frame) {}
 
-    void require_not_started() const;
+    void require_not_started() const {
+        if (!frame_) {
+            throw std::logic_error(
+                "this task was moved away: it was awaited already?");
+        }
+        if (frame_.promise().started)
+            throw std::logic_error("this task was started already: by start()");
+    }
 
     std::coroutine_handle<promise_type> frame_;
 };
@@ -97,7 +108,7 @@ struct FinalAwaiter : std::suspend_always {
 struct TaskPromiseBase : PooledFrame, ChainLink {
     // Resumed when the task is done.
     std::coroutine_handle<> continuation = std::noop_coroutine();
-    // By start().
+    // By start(), so no coroutine awaits it.
     bool started = false;
 };
 
@@ -155,30 +166,15 @@ public:
     [[nodiscard]] FinalAwaiter final_suspend() const noexcept { return {}; }
 };
 
-template <typename T>
-void Task<T>::require_not_started() const {
-    if (!frame_) {
-        throw std::logic_error(
-            "this task was moved away: it was awaited already?");
-    }
-    if (frame_.promise().started)
-        throw std::logic_error("this task was started already");
-}
-
 /// Lives in the parent's frame while the parent awaits the task, and owns it.
 template <typename T>
-class Task<T>::Awaiter {
+class Task<T>::Awaiter : public std::suspend_always {
 public:
     explicit Awaiter(Task task) : task_(std::move(task)) {}
     Awaiter(const Awaiter&) = delete;
     Awaiter& operator=(const Awaiter&) = delete;
     ~Awaiter() {
         if (link_.child_was_destroyed()) task_.frame_ = nullptr;
-    }
-
-    [[nodiscard]] bool await_ready() const {
-        task_.require_not_started();
-        return false;
     }
 
     /// `parent` is suspended by now. Starts the task, by a jump. At its end the

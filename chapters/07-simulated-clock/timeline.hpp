@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "chapters/07-simulated-clock/sleep_queue.hpp"
+#include "chapters/07-simulated-clock/text_width.hpp"
 
 namespace simulated {
 
@@ -67,19 +68,11 @@ private:
     // Columns between the names and the picture.
     static constexpr std::size_t gap = 2;
 
-    // In UTF-8.
-    static bool starts_character(char c) { return (c & 0xC0) != 0x80; }
-
-    static std::size_t width(std::string_view text) {
-        return static_cast<std::size_t>(
-            std::count_if(text.begin(), text.end(), starts_character));
-    }
-
     /// Returns `text`, cut or padded to `columns` columns, and the gap.
     static std::string fitted(std::string_view text, std::size_t columns) {
-        std::string shown(text);
-        while (width(shown) > columns) shown.pop_back();
-        return shown + std::string(columns - width(shown) + gap, ' ');
+        const std::string_view shown = cut_to(text, columns);
+        return std::string(shown) +
+               std::string(columns - width(shown) + gap, ' ');
     }
 
     [[nodiscard]] std::size_t column(Time time, std::size_t columns) const {

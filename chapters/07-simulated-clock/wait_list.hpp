@@ -2,6 +2,7 @@
 #pragma once
 
 #include <coroutine>
+#include <stdexcept>
 
 namespace simulated {
 
@@ -20,6 +21,13 @@ public:
         previous_->next_ = next_;
         next_->previous_ = previous_;
         next_ = previous_ = this;
+    }
+
+    /// For awaiters. Throws std::logic_error if a coroutine waits already: an
+    /// entry has room for one.
+    void require_unused() const {
+        if (coroutine)
+            throw std::logic_error("another task waits for this awaiter");
     }
 
     // The coroutine to resume.

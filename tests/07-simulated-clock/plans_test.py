@@ -2,6 +2,9 @@
 """Runs random plans on 07-simulated-clock and on the model and compares their output. Then bad
 plans, and the other output formats.
 
+Starting a process costs more than running a plan, so most plans share one: each begins when all
+before it have ended.
+
     plans_test.py       BUILD=build says where the program is, SEED=7 and PLANS=2000 which plans
 """
 
@@ -18,6 +21,8 @@ import model  # noqa: E402
 PROGRAM = os.path.join(os.environ.get("BUILD", "build"), "07-simulated-clock")
 SEED = int(os.environ.get("SEED", "7"))
 PLANS = int(os.environ.get("PLANS", "2000"))
+ALONE = 100  # so many plans have a process of their own
+TOGETHER = 50  # the others share one, so many at a time
 LAST = 2**63 - 1  # the last moment of the clock
 
 
@@ -27,16 +32,17 @@ def run(*arguments, stdin=b""):
     return done.returncode, done.stdout.decode(), done.stderr.decode()
 
 
-def random_plan(dice):
-    """Few and many tasks; delays with many ties, with few, and with zeros; none at all; comments."""
-    longest = dice.choice([0, 1, 2, 5, 20, 1000, 10**6, 10**17])
+def random_plan(dice, name="Task", first_delays=()):
+    """Few and many tasks; delays with many ties, with few, and with zeros; none at all; comments.
+    Each task is called `name` and a number, and sleeps for `first_delays` first."""
+    longest = dice.choice([0, 1, 2, 5, 20, 1000, 10**6, 10**16])
     lines = []
     for number in range(dice.choice([0, 1, 2, 3, 8, 30])):
         delays = [dice.randint(0, longest) for _ in range(dice.choice([0, 1, 2, 5, 12]))]
         if dice.random() < 0.2:
             delays = [dice.choice([0, delay]) for delay in delays]
         separator = dice.choice([" ", "  ", "\t", " \t "])
-        line = f"Task{number}:" + "".join(f"{separator}{delay}" for delay in delays)
+        line = f"{name}{number}:" + "".join(f"{separator}{delay}" for delay in [*first_delays, *delays])
         if dice.random() < 0.1:
             line = f"  {line} # {dice.randint(0, 9)}: a comment"
         lines.append(line)
@@ -46,14 +52,24 @@ def random_plan(dice):
     return end.join(lines) + dice.choice(["", end])
 
 
+def random_plans(dice, count):
+    """So many plans as one, in which each plan begins after all before it have ended."""
+    plans, time = [], 0
+    for number in range(count):
+        plans.append(random_plan(dice, f"Plan{number}-Task", [time]))
+        time = max(time, model.run_plan(plans[-1])[1]) + dice.choice([1, 2, 1000])
+    return "\n".join(plans)
+
+
 class Plans(unittest.TestCase):
     maxDiff = None
 
     def test_random_plans(self):
         """random plans print what the model prints"""
         dice = random.Random(SEED)
-        for number in range(PLANS):
-            plan = random_plan(dice)
+        plans = [random_plan(dice) for _ in range(min(ALONE, PLANS))]
+        plans += [random_plans(dice, TOGETHER) for _ in range((PLANS - len(plans)) // TOGETHER)]
+        for number, plan in enumerate(plans):
             lines, time = model.run_plan(plan)
             status, output, errors = run("-", stdin=plan.encode())
             what = f"plan {number} of SEED={SEED}, which is:\n{plan}\n"
@@ -80,6 +96,12 @@ class Plans(unittest.TestCase):
         self.assertEqual(run("--quiet", "-", stdin=plan.encode())[1],
                          "100000 tasks, 300000 wake-ups, clock at 100002\n")
 
+    def test_byte_order_mark(self):
+        """a plan may begin with a byte order mark"""
+        mark = b"\xef\xbb\xbf"
+        self.assertEqual(run("-", stdin=mark + b"A: 1"), (0, "A started at 0\nA resumed at 1\n", ""))
+        self.assertEqual(run("-", stdin=mark), (0, "", ""))
+
     def test_end_of_the_clock(self):
         """the last moment of the clock"""
         self.assertEqual(run("-", stdin=f"A: {LAST}".encode()),
@@ -96,6 +118,7 @@ class BadPlans(unittest.TestCase):
             ("A: -99999999999999999999", ':1: "-99999999999999999999" is not a delay'),
             ("A: 1.5", ':1: "1.5" is not a delay'),
             ("A: +1", ':1: "+1" is not a delay'),
+            ("A: 1\n\ufeffA 2", ':2: there is no ":" after the name'),
             ("A: 1,2", ':1: "1,2" is not a delay'),
             ("A: 1 : 2", ':1: ":" is not a delay'),
             ("A: 0x10", ':1: "0x10" is not a delay'),
@@ -119,13 +142,6 @@ class BadPlans(unittest.TestCase):
         self.assertEqual(run("-", stdin=b"A: x"),
                          (1, "", '07-simulated-clock: stdin:1: "x" is not a delay\n'))
 
-    def test_byte_order_mark(self):
-        """a plan may begin with a byte order mark, as some editors write it"""
-        self.assertEqual(run("-", "--quiet", stdin=b"\xef\xbb\xbfA: 1\nB: 2\n"),
-                         (0, "2 tasks, 2 wake-ups, clock at 2\n", ""))
-        self.assertEqual(run("-", stdin=b"A: 1\n\xef\xbb\xbfB\n"),
-                         (1, "", '07-simulated-clock: stdin:2: there is no ":" after the name\n'))
-
     def test_files(self):
         """a file that cannot be read"""
         for path, why in [("/no/plan", "No such file or directory"), ("/", "Is a directory"),
@@ -141,10 +157,12 @@ class BadPlans(unittest.TestCase):
 
     def test_full_disk(self):
         """the output cannot be written"""
-        with open("/dev/full", "w") as full:
-            done = subprocess.run([PROGRAM], stdout=full, stderr=subprocess.PIPE, timeout=60)
-        self.assertEqual((done.returncode, done.stderr.decode()), (
-            1, "07-simulated-clock: cannot write the output: No space left on device\n"))
+        for arguments in [], ["--quiet"], ["--timeline"], ["--help"]:
+            with open("/dev/full", "w") as full, self.subTest(arguments):
+                done = subprocess.run([PROGRAM, *arguments], stdout=full, stderr=subprocess.PIPE,
+                                      timeout=60)
+                self.assertEqual((done.returncode, done.stderr.decode()), (
+                    1, "07-simulated-clock: cannot write to stdout: No space left on device\n"))
 
 
 class Timelines(unittest.TestCase):
@@ -174,6 +192,47 @@ class Timelines(unittest.TestCase):
             plan = random_plan(dice) + f"\nä{'x' * dice.randint(0, 60)}: 1 {dice.randint(0, LAST - 1)}"
             _, picture, _ = run("--timeline", "-", stdin=plan.encode())
             self.assertEqual([line for line in picture.splitlines() if len(line) > 80], [], plan)
+
+    def test_golden(self):
+        """wide characters, accents, names that are cut; many runs in one column"""
+        plan = ("名前: 2 2\n"
+                "e\u0301: 4 4\n"
+                "한국어를 공부하는 사람들: 8\n"
+                "x한국어를 공부하는 사람들: 8\n"
+                "twenty-four characters x: 8\n"
+                "nine: 0 0 0 0 0 0 0 0 8\n"
+                "ten: 0 0 0 0 0 0 0 0 0 7\n"
+                "eleven: 0 0 0 0 0 0 0 0 0 0 1\n"
+                "one: \n"
+                "\U0001F680\u200D: 7 1\n")
+        self.assertEqual(run("--timeline", "-", stdin=plan.encode())[1], (
+            "time                  0                           4                            8\n"
+            "名前                  1-------------1-------------1\n"
+            "e\u0301                     1---------------------------1----------------------------1\n"
+            "한국어를 공부하는 사  1--------------------------------------------------------1\n"
+            "x한국어를 공부하는    1--------------------------------------------------------1\n"
+            "twenty-four characte  1--------------------------------------------------------1\n"
+            "nine                  9--------------------------------------------------------1\n"
+            "ten                   +------------------------------------------------1\n"
+            "eleven                +------1\n"
+            "one                   1\n"
+            "\U0001F680\u200D                    1------------------------------------------------1-------1\n"))
+
+    def test_not_utf8(self):
+        """a name in Latin-1, and one that ends in the middle of a character"""
+        for name in b"M\xfcller", b"M\xc3", b"\x80\x80", b"\xff" + b"\x80" * 30:
+            done = subprocess.run([PROGRAM, "--timeline", "-"], input=name + b": 1",
+                                  capture_output=True, timeout=60)
+            self.assertEqual((done.returncode, done.stderr), (0, b""))
+            self.assertIn(name + b" ", done.stdout)
+
+    def test_no_time(self):
+        """no task, a clock that never moves, and one that moves once"""
+        self.assertEqual(run("--timeline", "-"), (0, "time  0\n", ""))
+        self.assertEqual(run("--timeline", "-", stdin=b"A: 0 0\nB:")[1],
+                         "time  0\nA     3\nB     1\n")
+        self.assertEqual(run("--timeline", "-", stdin=b"A: 1")[1],
+                         f"time  0{' ' * 72}1\nA     1{'-' * 72}1\n")
 
     def test_height(self):
         """100 tasks: the first 40, and how many more there are"""

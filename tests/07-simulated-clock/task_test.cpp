@@ -10,7 +10,6 @@
 
 namespace {
 
-using tools::EventLoop;
 using tools::Guest;
 using tools::Log;
 using tools::many;
@@ -146,38 +145,112 @@ TEST_CASE("07: awaiting the same task twice is an error, not a crash") {
     CHECK(log.text() == "logic_error");
 }
 
-TEST_CASE("07: a task that was started cannot be awaited or started again") {
-    EventLoop loop;
-    auto sleeps = [](EventLoop& loop) -> Task<int> {
-        co_await loop.async_sleep(1);
-        co_return 1;
-    };
-    auto awaits = [](Task<int> child) -> Task<int> { co_return co_await std::move(child); };
-    for (const bool finished : {false, true}) {
-        INFO("the task had ", (finished ? "finished" : "not finished"));
-        Task<int> child = sleeps(loop);
-        child.start();
-        if (finished) loop.run();
-        CHECK_THROWS_WITH_AS(child.start(), "this task was started already", std::logic_error);
-        Task<int> parent = awaits(std::move(child));
-        parent.start();
-        REQUIRE_MESSAGE(parent.done(), "the co_await should throw at once");
-        CHECK_THROWS_WITH_AS(parent.result(), "this task was started already", std::logic_error);
+TEST_CASE("07: a task that was started cannot be awaited, nor started again, and goes on") {
+    // One that waits, and one that has finished.
+    for (const bool waits : {true, false}) {
+        int alive = 0;
+        Log log;
+        auto child = [](bool waits, Guest) -> Task<> {
+            if (waits) co_await std::suspend_always();
+        };
+        auto parent = [](Task<>& task, Log& log) -> Task<> {
+            try {
+                co_await std::move(task);
+                log.add("continued");
+            } catch (const std::logic_error&) {
+                log.add("logic_error");
+            }
+        };
+        Task<> task = child(waits, Guest(alive));
+        task.start();
+        Task<> awaiting = parent(task, log);
+        awaiting.start();
+        CHECK(awaiting.done());
+        CHECK(log.text() == "logic_error");
+        CHECK_THROWS_AS(task.start(), std::logic_error);
+        CHECK_MESSAGE(task.done() == !waits, "the task is as it was");
+        CHECK_MESSAGE(alive == 1, "its frame exists, with its arguments");
     }
 }
 
-TEST_CASE("07: a task may be replaced by one that lives in its own frame") {
-    Log log;
-    Task<>* inside = nullptr;
-    auto holds = [](Task<> child, Task<>*& inside) -> Task<> {
-        inside = &child;
+TEST_CASE("07: a task that was moved away cannot be started") {
+    Task<int> task = answer();
+    Task<int> other = std::move(task);
+    CHECK_THROWS_AS(task.start(), std::logic_error);  // NOLINT(bugprone-use-after-move)
+    other.start();
+    CHECK(other.result() == 42);
+}
+
+TEST_CASE("07: a task may be assigned one that lives in its own frame") {
+    int alive = 0;
+    Task<>* inner = nullptr;
+    auto outer = [](int& alive, Task<>*& address) -> Task<> {
+        const Guest guest(alive);
+        Task<> task = wait_forever(Guest(alive));
+        address = &task;
         co_await std::suspend_always();
     };
-    Task<> task = holds(say(log, "ran"), inside);
+    Task<> task = outer(alive, inner);
     task.start();
-    task = std::move(*inside);
+    REQUIRE(alive == 2);
+    task = std::move(*inner);
+    CHECK_MESSAGE(alive == 1, "the outer frame is gone, and the task has the inner one");
     task.start();
-    CHECK(log.text() == "ran");
+    CHECK(!task.done());
+}
+
+TEST_CASE("07: an exception that is no std::exception is thrown by the co_await, too") {
+    auto fails = []() -> Task<> {
+        throw 42;
+        co_return;
+    };
+    auto parent = [](auto& fails, int& caught) -> Task<> {
+        try {
+            co_await fails();
+        } catch (const int number) {
+            caught = number;
+        }
+    };
+    int caught = 0;
+    Task<> task = parent(fails, caught);
+    task.start();
+    CHECK(caught == 42);
+
+    Task<> alone = fails();
+    alone.start();
+    REQUIRE(alone.done());
+    CHECK_THROWS_AS(alone.result(), int);
+}
+
+TEST_CASE("07: a result whose move throws is an exception of the task") {
+    struct Fragile {
+        Fragile() = default;
+        Fragile(Fragile&&) { throw std::runtime_error("broken on the way"); }
+        Fragile& operator=(Fragile&&) = delete;
+        ~Fragile() = default;
+    };
+    auto make = []() -> Task<Fragile> { co_return Fragile(); };
+    Task<Fragile> task = make();
+    task.start();
+    REQUIRE(task.done());
+    CHECK_THROWS_WITH(task.result(), "broken on the way");
+}
+
+TEST_CASE("07: what a task awaited before is not part of the chain any more") {
+    int alive = 0;
+    auto child = [](Guest) -> Task<> { co_return; };
+    auto parent = [](auto& child, int& alive) -> Task<> {
+        Task<> first = child(Guest(alive));
+        co_await std::move(first);
+        const Guest guest(alive);
+        co_await std::suspend_always();
+    };
+    {
+        Task<> task = parent(child, alive);
+        task.start();
+        CHECK(alive == 1);
+    }
+    CHECK(alive == 0);
 }
 
 TEST_CASE("07: the frame of an awaited task is destroyed when its co_await ends") {

@@ -102,23 +102,55 @@ TEST_CASE("07: when_all with tasks without results") {
     CHECK(log.text() == "1 2 all");
 }
 
-TEST_CASE("07: an exception of a task without a result is thrown, whatever its type") {
-    auto fails = [](EventLoop& loop) -> Task<> {
-        co_await loop.async_sleep(1);
-        throw 42;
-    };
-    auto parent = [](auto& fails, EventLoop& loop, int& caught) -> Task<> {
+/// Fails after `delay`, with a 42, which is no std::exception.
+template <typename T>
+Task<T> fail_with_42(EventLoop& loop, Time delay, int& alive) {
+    const Guest guest(alive);
+    if (delay > 0) co_await loop.async_sleep(delay);
+    throw 42;
+}
+
+template <typename T>
+Task<> catch_42(EventLoop& loop, Log& log, std::vector<Time> delays, int& alive) {
+    std::vector<Task<T>> tasks;
+    for (const Time delay : delays) tasks.push_back(fail_with_42<T>(loop, delay, alive));
+    try {
+        co_await when_all(std::move(tasks));
+        log.add("continued");
+    } catch (const int number) {
+        log.add(std::to_string(number) + " alive:" + std::to_string(alive));
+    }
+    log.add("at" + std::to_string(loop.current_time()));
+}
+
+TEST_CASE("07: when_all throws what its first failed task threw, also if it is no exception") {
+    for (const std::vector<Time>& delays : {std::vector<Time>{3, 2, 9}, {2}, {0, 1}}) {
+        int alive = 0;
+        Log with_results;
+        Log without;
+        run_alone(
+            [&](EventLoop& loop) { return catch_42<int>(loop, with_results, delays, alive); });
+        run_alone([&](EventLoop& loop) { return catch_42<void>(loop, without, delays, alive); });
+        const Time end = delays.front() == 0 ? 0 : 2;
+        CHECK(with_results.text() == "42 alive:0 at" + std::to_string(end));
+        CHECK(without.text() == with_results.text());
+    }
+}
+
+TEST_CASE("07: when_all without results and without tasks, and when nothing waits") {
+    Log log;
+    auto quiet = []() -> Task<> { co_return; };
+    auto parent = [](auto& quiet, Log& log) -> Task<> {
+        co_await when_all(std::vector<Task<>>());
+        log.add("none");
         std::vector<Task<>> tasks;
-        tasks.push_back(fails(loop));
-        try {
-            co_await when_all(std::move(tasks));
-        } catch (int number) {
-            caught = number;
-        }
+        tasks.push_back(quiet());
+        tasks.push_back(quiet());
+        co_await when_all(std::move(tasks));
+        log.add("two");
     };
-    int caught = 0;
-    run_alone([&](EventLoop& loop) { return parent(fails, loop, caught); });
-    CHECK_MESSAGE(caught == 42, "when_all should have thrown what the task threw");
+    run_alone([&](EventLoop& /*loop*/) { return parent(quiet, log); });
+    CHECK(log.text() == "none two");
 }
 
 TEST_CASE("07: when_all with move-only results") {
