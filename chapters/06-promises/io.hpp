@@ -102,14 +102,29 @@ public:
     /// Returns true while an operation is under way.
     explicit operator bool() const { return deferred_.has_value(); }
 
-    /// Throws std::logic_error if one is under way already.
-    Promise<T> start() {
+    /// Starts an operation by calling `begin`, and rejects it with what that
+    /// throws. Throws std::logic_error if one is under way already.
+    template <typename F>
+    Promise<T> start(F begin) {
         if (deferred_) {
             throw std::logic_error(
                 "the same operation of this object is still under way");
         }
+        Promise<T> promise = deferred_.emplace(io_.jobs).promise();
         ++io_.waiting;
-        return deferred_.emplace(io_.jobs).promise();
+        attempt(begin);
+        return promise;
+    }
+
+    /// Calls `step`, and rejects the operation, which is under way, with what
+    /// that throws.
+    template <typename F>
+    void attempt(F step) {
+        try {
+            step();
+        } catch (...) {
+            take()->reject(std::current_exception());
+        }
     }
 
     template <typename... Value>
@@ -122,9 +137,11 @@ public:
         take()->reject(std::system_error(errno, std::generic_category(), what));
     }
 
-    /// Ends the operation, if any, and leaves its promise pending.
-    void stop() {
-        if (deferred_) take();
+    /// Ends the operation, if any, and leaves its promise pending. Returns its
+    /// Deferred: with it the handlers are destroyed.
+    std::optional<Deferred<T>> stop() {
+        if (!deferred_) return std::nullopt;
+        return take();
     }
 
 private:
@@ -147,10 +164,10 @@ public:
 
     /// Returns a promise that is fulfilled at `due`, not before.
     Promise<void> sleep_until(TimePoint due) {
-        Promise<void> promise = sleep_.start();
-        handle_ =
-            io_.loop.call_at(due, io_.with_jobs([this] { sleep_.resolve(); }));
-        return promise;
+        return sleep_.start([&] {
+            handle_ = io_.loop.call_at(
+                due, io_.with_jobs([this] { sleep_.resolve(); }));
+        });
     }
 
     void stop() {
@@ -197,31 +214,31 @@ public:
     /// as soon as there are any, and with 0 at the end of input. `buffer` must
     /// stay valid until then.
     Promise<std::size_t> read_some(std::span<char> buffer) {
-        Promise<std::size_t> promise = read_.start();
-        buffer_ = buffer;
-        if (!socket_) {
-            errno = EBADF;
-            read_.fail("cannot read from a socket that was closed");
-        } else if (!has_reader_) {
-            add_reader();
-        }
-        return promise;
+        return read_.start([&] {
+            buffer_ = buffer;
+            if (!socket_) {
+                errno = EBADF;
+                read_.fail("cannot read from a socket that was closed");
+            } else if (!has_reader_) {
+                add_reader();
+            }
+        });
     }
 
     /// Returns a promise that is fulfilled when the kernel has taken all of
     /// `data`, which must stay valid until then.
     Promise<void> write_all(std::span<const char> data) {
-        Promise<void> promise = write_.start();
-        unsent_ = data;
-        // The kernel's buffer nearly always has room, and this is all.
-        write_now();
-        if (write_) {
-            io_.loop.add_writer(fd(), io_.with_jobs([this] {
-                write_now();
-                if (!write_) io_.loop.remove_writer(fd());
-            }));
-        }
-        return promise;
+        return write_.start([&] {
+            unsent_ = data;
+            // The kernel's buffer nearly always has room, and this is all.
+            write_now();
+            if (write_) {
+                io_.loop.add_writer(fd(), io_.with_jobs([this] {
+                    write_now();
+                    if (!write_) io_.loop.remove_writer(fd());
+                }));
+            }
+        });
     }
 
     /// Returns when bytes were last read or written.
@@ -231,11 +248,14 @@ public:
     /// EBADF.
     void close() {
         if (!socket_) return;
+        // Their handlers may own this socket: they are destroyed last.
+        const auto reading = read_.stop();
+        const auto writing = write_.stop();
+        // Before the descriptor is closed: epoll goes on watching a connection
+        // of which another descriptor is open, such as a duplicate.
         io_.loop.remove_reader(fd());
         io_.loop.remove_writer(fd());
         socket_.close();
-        read_.stop();
-        write_.stop();
     }
 
 private:
@@ -308,9 +328,9 @@ public:
     /// Returns a promise of the next client. A client that cannot be accepted
     /// is skipped.
     Promise<common::Descriptor> accept() {
-        Promise<common::Descriptor> promise = accept_.start();
-        if (!has_reader_) add_reader();
-        return promise;
+        return accept_.start([&] {
+            if (!has_reader_) add_reader();
+        });
     }
 
 private:
@@ -334,8 +354,9 @@ private:
             // The listener stays readable, but accept(2) fails: pause instead
             // of spinning.
             remove_reader();
-            pause_ = io_.loop.call_later(listener_.pause(),
-                                         [this] { add_reader(); });
+            pause_ = io_.loop.call_later(listener_.pause(), [this] {
+                accept_.attempt([&] { add_reader(); });
+            });
         }
     }
 

@@ -28,6 +28,9 @@ template <typename T, bool consume, typename F, typename G>
 struct Then;
 template <typename T, bool consume, typename F>
 struct Finally;
+// The job that calls the then() of a thenable.
+template <typename T, typename X>
+struct Follow;
 
 /// Stands in for a handler that was not given: the outcome passes through.
 struct Passthrough {
@@ -133,16 +136,19 @@ public:
 
     /// Fulfils the promise with a value. If `value` is a promise, or anything
     /// else that has then(), the promise adopts it and will have its outcome.
-    /// A promise that is resolved with itself is rejected with a TypeError.
+    /// A promise that is resolved with itself is rejected with a TypeError, and
+    /// one whose value cannot be stored with what its constructor throws.
     template <typename U = Stored<T>>
     void resolve(U&& value) const {
         if constexpr (std::is_same_v<std::remove_cvref_t<U>, Promise<T>>) {
             if (state_->try_resolve()) State::adopt(*state_, *value.state_);
         } else if constexpr (Thenable<U>) {
-            if (!state_->try_resolve()) return;
             const Deferred foreign(state_->jobs);
+            auto job = std::make_unique<Follow<T, std::decay_t<U>>>(
+                foreign, std::forward<U>(value));
+            if (!state_->try_resolve()) return;
             State::adopt(*state_, *foreign.state_);
-            foreign.follow(value);
+            state_->jobs.push(std::move(job));
         } else {
             fulfil(std::forward<U>(value));
         }
@@ -182,30 +188,15 @@ public:
 private:
     template <typename U>
     void fulfil(U&& value) const {
-        // This may throw; then the promise is still unresolved.
-        Stored<T> made(std::forward<U>(value));
         if (!state_->try_resolve()) return;
         const auto root = state_->root();
-        static_cast<StateOf<T>&>(*root).value.emplace(std::move(made));
-        root->settle(Status::fulfilled);
-    }
-
-    /// Settles as `thenable` does. Its first callback counts.
-    template <typename X>
-    void follow(X& thenable) const {
-        const Deferred self = *this;
         try {
-            thenable.then(
-                [self](auto&&... v) {
-                    self.resolve(std::forward<decltype(v)>(v)...);
-                },
-                [self](const std::exception_ptr& error) {
-                    self.reject(error);
-                });
+            static_cast<StateOf<T>&>(*root).value.emplace(
+                std::forward<U>(value));
         } catch (...) {
-            // This does nothing if a callback came before the exception.
-            reject(std::current_exception());
+            return root->settle(std::current_exception());
         }
+        root->settle(Status::fulfilled);
     }
 
     std::shared_ptr<StateOf<T>> state_;
@@ -249,13 +240,16 @@ Promise<T> rejected(JobQueue& jobs, E error) {
 // --- How then() and finally() work ---
 
 /// Tells whether a T can really be copied: std::vector claims that it can, even
-/// if its elements cannot.
-template <typename T>
+/// if its elements cannot. `Outer` are the types whose elements led to T: the
+/// elements of a JSON value are JSON values.
+template <typename T, typename... Outer>
 inline constexpr bool can_be_copied = std::copy_constructible<T>;
-template <typename T>
-    requires requires { typename T::value_type; }
-inline constexpr bool can_be_copied<T> =
-    std::copy_constructible<T> && can_be_copied<typename T::value_type>;
+template <typename T, typename... Outer>
+    requires(!Thenable<T> && !(std::same_as<T, Outer> || ...)) &&
+                requires { typename T::value_type; }
+inline constexpr bool can_be_copied<T, Outer...> =
+    std::copy_constructible<T> &&
+    can_be_copied<typename T::value_type, T, Outer...>;
 
 /// Calls `function` with the value of a fulfilled promise, or without arguments
 /// for a Promise<void>. `consume` says that the caller has given the promise
@@ -330,6 +324,35 @@ struct Finally : Job {
 
     Deferred<T> next;
     F cleanup;
+};
+
+/// Settles `next` as `thenable` does; its first callback counts. This is a job
+/// because a thenable may pass on another one, and so on: called from here,
+/// each then() starts on an empty stack (ECMAScript:
+/// NewPromiseResolveThenableJob).
+template <typename T, typename X>
+struct Follow : Job {
+    template <typename U>
+    Follow(const Deferred<T>& next, U&& thenable)
+        : next(next), thenable(std::forward<U>(thenable)) {}
+
+    void run() override {
+        try {
+            thenable.then(
+                [next = next](auto&&... value) {
+                    next.resolve(std::forward<decltype(value)>(value)...);
+                },
+                [next = next](const std::exception_ptr& error) {
+                    next.reject(error);
+                });
+        } catch (...) {
+            // This does nothing if a callback came before the exception.
+            next.reject(std::current_exception());
+        }
+    }
+
+    Deferred<T> next;
+    X thenable;
 };
 
 }  // namespace promises

@@ -72,8 +72,11 @@ public:
                 "a promise was resolved with itself: it would wait forever")));
         }
         inner.mark_handled();
-        // A known outcome stays where it is.
-        if (from->status_ != Status::pending) std::swap(from, to);
+        // A known error is copied, so that each of the two promises keeps the
+        // debts that it has: those of `from` may have been reported already.
+        if (from->status_ == Status::rejected) return to->settle(from->error_);
+        // A known value stays where it is.
+        if (from->status_ == Status::fulfilled) std::swap(from, to);
         to->unhandled_ += from->unhandled_;
         to->handlers_.append(std::move(from->handlers_));
         from->link_ = to;

@@ -1,9 +1,12 @@
 // Promises of I/O, on a simulated clock: docs/06-promises.md, section "I/O".
 #include <doctest/doctest.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstddef>
@@ -27,6 +30,22 @@
 #include "tests/06-promises/allocations.hpp"
 #include "tests/06-promises/world.hpp"
 #include "tests/support/test.hpp"
+
+namespace {
+
+/// While this is not 0, epoll_ctl(2) fails with it, except when it removes a descriptor.
+int epoll_ctl_error = 0;
+
+}  // namespace
+
+/// Stands in front of the C library's, for all of this test program.
+extern "C" int epoll_ctl(int epoll, int operation, int fd, epoll_event* event) noexcept {
+    if (epoll_ctl_error != 0 && operation != EPOLL_CTL_DEL) {
+        errno = epoll_ctl_error;
+        return -1;
+    }
+    return static_cast<int>(::syscall(SYS_epoll_ctl, epoll, operation, fd, event));
+}
 
 namespace {
 
@@ -291,6 +310,87 @@ TEST_CASE("a socket may be closed and destroyed by its own handler") {
     world.io.loop.run();
     CHECK(socket == nullptr);
     CHECK(testing::at_end(pair.theirs.fd()));
+}
+
+TEST_CASE("a socket may be closed while its handlers own the owner of the socket") {
+    struct Owner {
+        World& world;
+        Pair pair;
+        Socket socket{world.io, std::move(pair.ours)};
+        std::array<char, 10> buffer{};
+        std::string much = std::string(3'000'000, '#');
+    };
+    World world;
+    auto owner = std::make_shared<Owner>(world);
+    const std::weak_ptr<Owner> watched = owner;
+    owner->socket.read_some(owner->buffer).then([owner](std::size_t) {});
+    owner->socket.write_all(owner->much).then([owner] {});
+    Socket& socket = owner->socket;
+    owner.reset();
+    CHECK_FALSE(watched.expired());
+    socket.close();
+    world.io.loop.call_soon([] {});
+    world.io.loop.run();
+    CHECK_MESSAGE(watched.expired(), "close() drops the handlers, and they were the last owners");
+    CHECK(world.io.waiting == 0);
+}
+
+TEST_CASE("a socket that is closed is no longer watched, even if its descriptor was duplicated") {
+    Conversation our;
+    Pair pair;
+    const common::Descriptor duplicate(::dup(pair.ours.fd()));
+    auto socket = std::make_unique<Socket>(our.io, std::move(pair.ours));
+    socket->close();
+    socket.reset();
+    testing::write_all(pair.theirs.fd(), "for the duplicate");
+    our.socket.close();
+    our.io.loop.call_later(20ms, [] {});
+    support::waiting_for("the clock to jump, which it does only when no descriptor is ready");
+    our.io.loop.run();
+    CHECK(our.time() == 20ms);
+}
+
+TEST_CASE("an operation that the system cannot watch is rejected, and is then over") {
+    Conversation our;
+    std::vector<std::string> why;
+    const auto note = [&](const std::exception_ptr& error) {
+        why.push_back(promises::message(error));
+    };
+    const std::string much(3'000'000, '#');
+    // Data comes while no read is under way, so the socket stops watching.
+    testing::write_all(our.theirs(), "early");
+    our.io.loop.call_later(1ms, [&] { our.io.loop.stop(); });
+    our.io.loop.run();
+
+    epoll_ctl_error = ENOMEM;
+    CHECK_NOTHROW(our.socket.read_some(our.buffer).then([](std::size_t) {}).catch_error(note));
+    CHECK_NOTHROW(our.socket.write_all(much).catch_error(note));
+    epoll_ctl_error = 0;
+    CHECK_MESSAGE(our.io.waiting == 0, "an operation that was rejected is not under way");
+    our.io.jobs.run();
+    REQUIRE_MESSAGE(why.size() == 2, "errors take one way: they reject the promise");
+    for (const std::string& text : why) CHECK(text.find("Cannot allocate memory") < text.size());
+
+    std::string heard;
+    our.socket.read_some(our.buffer).then([&](std::size_t count) {
+        heard = our.text(count);
+        our.socket.close();
+    });
+    our.io.loop.run();
+    CHECK_MESSAGE(heard == "early", "the next read works again");
+}
+
+TEST_CASE("a sleep of the longest time there is never ends") {
+    World world;
+    bool woken = false;
+    sleep(world.io, promises::Duration::max()).then([&] { woken = true; });
+    Timer timer(world.io);
+    timer.sleep_until(promises::TimePoint::max()).then([&] { woken = true; });
+    sleep(world.io, 1h).then([&] { world.io.loop.stop(); });
+    world.io.loop.run();
+    CHECK_FALSE(woken);
+    CHECK(world.time() == 1h);
+    CHECK(world.io.waiting == 2);
 }
 
 TEST_CASE("accept: one client after another, and none is lost in between") {

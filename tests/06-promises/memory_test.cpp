@@ -267,6 +267,37 @@ TEST_CASE(
     }
 }
 
+namespace {
+
+/// Another library's promise: passes on another thenable, and so on, and at the end its value.
+struct Nested {
+    using value_type = int;
+
+    template <typename F, typename G>
+    void then(F on_value, G /*on_error*/) {
+        stack->look();
+        if (left == 0) return on_value(7);
+        on_value(Nested{left - 1, stack});
+    }
+
+    int left;
+    Stack* stack;
+};
+
+}  // namespace
+
+TEST_CASE("thenables that pass on thenables, 100,000 deep, need no deeper stack") {
+    JobQueue jobs;
+    Stack stack;
+    int result = 0;
+    resolved(jobs, Nested{100'000, &stack}).then([&](int n) { result = n; });
+    jobs.run();
+    CHECK(result == 7);
+    CHECK(stack.looks() == 100'001);
+    CHECK_MESSAGE(stack.depth() < some_frames,
+                  "the then() of a thenable is called inside the then() of the one before it");
+}
+
 TEST_CASE("what a race leaves on a loser stays until the loser is settled") {
     JobQueue jobs;
     const Deferred<int> loser(jobs);

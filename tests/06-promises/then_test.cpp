@@ -409,6 +409,7 @@ TEST_CASE("anything with then() can be adopted, and its first callback counts") 
     const Deferred<int> settled(jobs);
     settled.resolve(3);
     settled.resolve(Foreign{Foreign::Manner::value, &asked});
+    jobs.run();
     CHECK_MESSAGE(asked == 6, "a settled promise does not call the then() of a thenable");
 }
 
@@ -511,6 +512,65 @@ TEST_CASE("a value that throws while it is copied rejects; nothing leaves the jo
         .then([](const Fragile&) {}, [&](const std::exception_ptr& e) { seen = text(e); });
     CHECK_NOTHROW(jobs.run());
     CHECK(seen == "cannot be copied today");
+}
+
+TEST_CASE("whichever copy or move of a value throws, the promise is settled and its error known") {
+    /// Its `fails_at`th copy or move throws.
+    struct Fragile {
+        explicit Fragile(int* left) : left(left) {}
+        Fragile(const Fragile& other) : left(other.left) {
+            if (--*left == 0) throw std::runtime_error("too many copies");
+        }
+        Fragile& operator=(const Fragile&) = delete;
+        ~Fragile() = default;
+        int* left;
+    };
+    for (const bool by_handler : {true, false}) {
+        for (int fails_at = 1; fails_at < 6; ++fails_at) {
+            CAPTURE(by_handler);
+            CAPTURE(fails_at);
+            Quiet jobs;
+            int left = fails_at;
+            const Deferred<Fragile> deferred(jobs);
+            Promise<Fragile> promise = deferred.promise();
+            try {
+                if (by_handler) promise = resolved(jobs).then([&] { return Fragile(&left); });
+                if (!by_handler) deferred.resolve(Fragile(&left));
+            } catch (...) {
+                deferred.reject(std::current_exception());
+            }
+            std::string seen = "pending";
+            promise.then([&](const Fragile&) { seen = "a value"; },
+                         [&](const std::exception_ptr& e) { seen = text(e); });
+            jobs.run();
+            CHECK_MESSAGE(seen == (left > 0 ? "a value" : "too many copies"),
+                          "resolve() claims the promise, so it also has to settle it");
+        }
+    }
+}
+
+TEST_CASE("a value that is made of itself, such as a JSON value, can be the value of a promise") {
+    struct Json {
+        using value_type = Json;
+        int number = 0;
+    };
+    struct Pong;
+    struct Ping {
+        using value_type = Pong;
+    };
+    struct Pong {
+        using value_type = Ping;
+    };
+    static_assert(promises::can_be_copied<Json>);
+    static_assert(promises::can_be_copied<Ping>);
+    static_assert(promises::can_be_copied<std::vector<std::vector<int>>>);
+    static_assert(!promises::can_be_copied<std::vector<std::vector<std::unique_ptr<int>>>>);
+    static_assert(promises::can_be_copied<std::vector<Promise<void>>>);
+    JobQueue jobs;
+    int seen = 0;
+    resolved(jobs, Json{7}).then([&](Json json) { seen = json.number; });
+    jobs.run();
+    CHECK(seen == 7);
 }
 
 TEST_CASE("handlers may settle, drop and make promises, including their own") {

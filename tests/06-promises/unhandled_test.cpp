@@ -145,6 +145,24 @@ TEST_CASE("a handler that comes after the report pays no other debt") {
                   "the outer promise has no handler: its error should be reported as well");
 }
 
+TEST_CASE("a handler pays the debt of its own promise only, also after a report") {
+    Observed jobs;
+    const Deferred<void> inner(jobs);
+    const Deferred<void> early(jobs);
+    early.resolve(inner.promise());
+    inner.reject(error());
+    jobs.run();
+    REQUIRE(jobs.reports == Reports{"lost"});
+    const Deferred<void> late(jobs);
+    late.resolve(inner.promise());
+    early.promise().catch_error(ignore);
+    jobs.run();
+    const Reports both{"lost", "lost"};
+    CHECK_MESSAGE(jobs.reports == both,
+                  "early and late adopted the same promise. The error of early was reported before "
+                  "late came, so a handler of early pays nothing: late still has no handler");
+}
+
 TEST_CASE("the race handles the errors of its losers") {
     Observed jobs;
     const Deferred<int> winner(jobs);
