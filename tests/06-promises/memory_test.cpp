@@ -27,41 +27,6 @@
 
 namespace {
 
-long allocated = 0;  // blocks that this program has asked for
-long freed = 0;
-
-}  // namespace
-
-// Counting replacements for all of this test program. See allocations.hpp.
-// NOLINTBEGIN(cppcoreguidelines-no-malloc, hicpp-no-malloc)
-[[gnu::noinline]] void* operator new(std::size_t size) {
-    void* block = std::malloc(size);
-    if (block == nullptr) throw std::bad_alloc();
-    ++allocated;
-    return block;
-}
-[[gnu::noinline]] void operator delete(void* block) noexcept {
-    if (block != nullptr) ++freed;
-    std::free(block);
-}
-void operator delete(void* block, std::size_t /*size*/) noexcept {
-    operator delete(block);
-}
-// NOLINTEND(cppcoreguidelines-no-malloc, hicpp-no-malloc)
-
-namespace allocations {
-
-long made() {
-    return allocated;
-}
-long alive() {
-    return allocated - freed;
-}
-
-}  // namespace allocations
-
-namespace {
-
 using promises::Deferred;
 using promises::JobQueue;
 using promises::Promise;
