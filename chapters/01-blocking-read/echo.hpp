@@ -26,8 +26,9 @@ inline bool write_all(int client, const char* data, std::size_t size) {
 }
 
 /// Sends back every byte, whatever its value, until the client ends its input
-/// or disconnects. What one read returns goes back with one write, not byte by
-/// byte. `client` is a connected, blocking socket; the caller closes it.
+/// or disconnects. What one read returns, up to 16 KiB, goes back with one
+/// write: a small buffer would cost more calls. `client` is a connected,
+/// blocking socket; the caller closes it.
 inline void echo(int client) {
     char buffer[16 * 1024];
     while (true) {

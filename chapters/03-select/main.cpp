@@ -39,6 +39,10 @@ SelectSet interest_in(const Listener& listener,
     return set;
 }
 
+/// Echoes what the clients send; ends only by a signal. A client whose
+/// descriptor select cannot hold is refused: its connection is closed. A line
+/// on stderr begins with "refusing clients", once for all that are refused
+/// until a client is accepted again.
 int serve(std::uint16_t port) {
     Listener listener(port, Listener::Mode::non_blocking);
     if (!SelectSet::can_hold(listener.fd())) {

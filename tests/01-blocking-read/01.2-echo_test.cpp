@@ -145,7 +145,7 @@ TEST_CASE("01.2 a line takes one read and one write") {
                   " times: each call costs time, so send back what one read returned at once");
 }
 
-TEST_CASE("a block of 16 kB takes one read and one write") {
+TEST_CASE("01.2 a block of 16 KiB takes one read and one write") {
     ScriptedClient client({{std::string(16 * 1024, 'x')}});
     int writes = 0;
     client.write = [&, take = client.write](int fd, const void* data, std::size_t size) {
@@ -154,5 +154,6 @@ TEST_CASE("a block of 16 kB takes one read and one write") {
     };
     client.converse("0 from read(2) is the end of input");
     CHECK(client.heard.size() == 16 * 1024);
-    CHECK_MESSAGE(writes == 1, "with a small buffer, each request costs more system calls");
+    CHECK_MESSAGE(writes == 1, "write(2) was called ", writes,
+                  " times: with a small buffer, each request costs more system calls");
 }

@@ -39,7 +39,7 @@ TEST_CASE("02.1 after a short write, the next one continues where it stopped") {
 
 TEST_CASE("02.1 after a signal, serve() says that more may be possible at once") {
     for (const bool in_write : {false, true}) {
-        INFO("the client sent 'hello'; one ", (in_write ? "write(2)" : "read(2)"),
+        INFO("the client sent 'hello'; one ", std::string(in_write ? "write(2)" : "read(2)"),
              " failed with EINTR");
         support::SocketPair pair;
         if (in_write) support::SocketPair::fill(pair.ours.fd());
@@ -101,7 +101,7 @@ TEST_CASE("02.1 a client that does not read keeps a turn no longer than one that
 TEST_CASE("02.1 any other error ends the client, in a read and in a write") {
     for (const int error : {ECONNRESET, ETIMEDOUT, ENOBUFS, ENOMEM, EHOSTUNREACH}) {
         for (const bool in_write : {false, true}) {
-            INFO((in_write ? "write(2)" : "read(2)"), " failed with \"",
+            INFO(std::string(in_write ? "write(2)" : "read(2)"), " failed with \"",
                  std::generic_category().message(error), "\"");
             support::SocketPair pair;
             polling::Client client(std::move(pair.ours));

@@ -61,6 +61,17 @@ TEST_CASE("03.3 a broken connection is ready, although errors were not asked abo
                   "the server would keep that connection forever");
 }
 
+TEST_CASE("03.3 a descriptor that was not added is not ready, whatever its number") {
+    const SocketPair pair;
+    pair.say("x");
+    PollSet set;
+    set.add_reader(pair.ours.fd());
+    set.wait(0ms);
+    for (const int number : {0, pair.ours.fd() - 1, pair.ours.fd() + 1, 500, 100'000}) {
+        CHECK_MESSAGE(!set.is_ready(number), "the set was not asked about descriptor ", number);
+    }
+}
+
 TEST_CASE("03.3 a descriptor above 1023 can be watched") {
     const SocketPair pair;
     const common::Descriptor high(::fcntl(pair.ours.fd(), F_DUPFD_CLOEXEC, 2000));
