@@ -10,8 +10,9 @@ namespace simulated {
 
 /// Returns the length in bytes of the character at the beginning of `text`,
 /// which must not be empty. Text that is not UTF-8 is taken as it comes: a
-/// character is a byte and all continuation bytes that follow it.
+/// character is a byte and up to three continuation bytes that follow it.
 inline std::size_t character_size(std::string_view text) {
+    text = text.substr(0, 4);
     std::size_t size = 1;
     while (size < text.size() && (text[size] & 0xC0) == 0x80) ++size;
     return size;

@@ -60,6 +60,8 @@ TEST_CASE("04.4 after one edge, all three pending clients are accepted, non-bloc
     accept_all(listener.fd(), [&](const Descriptor& client) {
         ++count;
         if ((::fcntl(client.fd(), F_GETFL) & O_NONBLOCK) != 0) ++non_blocking;
+        CHECK_MESSAGE((::fcntl(client.fd(), F_GETFD) & FD_CLOEXEC) != 0,
+                      "a program that the server starts should not inherit the client");
     });
     CHECK_MESSAGE(count == 3, "all three should have been accepted; accepted: ", count,
                   ". An edge is reported once, so continue until EAGAIN "

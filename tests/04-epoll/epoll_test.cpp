@@ -1,13 +1,16 @@
 // The kernel's interest list, and its two ways of reporting: level- and edge-triggered.
 #include <doctest/doctest.h>
 #include <sys/epoll.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <list>
 #include <string>
+#include <system_error>
 
 #include "chapters/04-epoll/epoll.hpp"
 #include "tests/support/socket_pair.hpp"
@@ -18,10 +21,44 @@ using namespace std::chrono_literals;
 using epolling::Epoll;
 using support::SocketPair;
 
+/// During its lifetime, epoll_wait(2) only notes how long it should sleep, and fails with `error`,
+/// or finds nothing ready. With an error no epoll instance can be created, either.
+struct Kernel {
+    explicit Kernel(int error) : error(error) { current = this; }
+    ~Kernel() { current = nullptr; }
+    Kernel(const Kernel&) = delete;
+    Kernel& operator=(const Kernel&) = delete;
+
+    static inline Kernel* current = nullptr;
+
+    int error;
+    int timeout = 0;
+};
+
 /// Returns the number of events that epoll reports without waiting.
 std::size_t count(Epoll& epoll) {
     return epoll.wait(0ms).size();
 }
+
+}  // namespace
+
+extern "C" int epoll_wait(int epoll, epoll_event* events, int most, int timeout) {
+    if (Kernel::current == nullptr) {
+        return static_cast<int>(
+            ::syscall(SYS_epoll_pwait, epoll, events, most, timeout, nullptr, 0));
+    }
+    Kernel::current->timeout = timeout;
+    errno = Kernel::current->error;
+    return errno == 0 ? 0 : -1;
+}
+
+extern "C" int epoll_create1(int flags) noexcept {
+    if (Kernel::current == nullptr) return static_cast<int>(::syscall(SYS_epoll_create1, flags));
+    errno = Kernel::current->error;
+    return -1;
+}
+
+namespace {
 
 TEST_CASE("04.1 only the ready descriptor is reported") {
     Epoll epoll;
@@ -139,6 +176,41 @@ TEST_CASE("04.1 events that do not fit into one answer come with the next") {
     std::size_t total = 0;
     while (const std::size_t now = count(epoll)) total += now;
     CHECK(total == 600);
+}
+
+TEST_CASE("04.1 removing a descriptor that is not watched does nothing") {
+    Epoll epoll;
+    const SocketPair pair;
+    CHECK_NOTHROW(epoll.remove(pair.ours.fd()));
+    epoll.add(pair.ours.fd(), EPOLLOUT, nullptr);
+    epoll.remove(pair.ours.fd());
+    CHECK(count(epoll) == 0);
+    CHECK_NOTHROW(epoll.remove(pair.ours.fd()));
+}
+
+TEST_CASE("04.1 the kernel is asked to sleep for as long as wait() says") {
+    Epoll epoll;
+    for (const auto timeout : {-1ms, 0ms, 1ms, 2500ms}) {
+        const Kernel kernel(0);
+        CHECK(epoll.wait(timeout).empty());
+        CHECK_MESSAGE(kernel.timeout == timeout.count(), "epoll_wait(2) was asked for ",
+                      kernel.timeout, " ms; -1: no timeout");
+    }
+}
+
+TEST_CASE("04.1 a signal ends the wait without events, and any other error is thrown") {
+    Epoll epoll;
+    {
+        const Kernel kernel(EINTR);
+        CHECK(epoll.wait(-1ms).empty());
+    }
+    for (const int error : {EBADF, EINVAL, ENOMEM}) {
+        const Kernel kernel(error);
+        CHECK_THROWS_AS(epoll.wait(-1ms), std::system_error);
+    }
+    const Kernel kernel(EMFILE);
+    CHECK_THROWS_WITH_AS(Epoll(), "cannot create an epoll instance: Too many open files",
+                         std::system_error);
 }
 
 TEST_CASE("04.1 a descriptor that cannot be watched is an error") {
