@@ -150,7 +150,9 @@ TEST_CASE("an idle timeout wakes no task before it can be due") {
 TEST_CASE("a client that breaks the connection ends only its own task, without a word") {
     World world;
     Pair pair;
-    world.loop.spawn("server", converse(world.loop, {}, Socket(world.loop, std::move(pair.ours))));
+    const ServiceOptions options;
+    world.loop.spawn("server",
+                     converse(world.loop, options, Socket(world.loop, std::move(pair.ours))));
     world.loop.spawn("client", [](World& w, common::Descriptor client) -> Task<> {
         // Closed with unread bytes: a reset
         testing::write_all(client.fd(), "hello");
