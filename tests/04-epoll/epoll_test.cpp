@@ -7,6 +7,7 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <csignal>
 #include <cstddef>
 #include <list>
 #include <string>
@@ -50,6 +51,11 @@ extern "C" int epoll_wait(int epoll, epoll_event* events, int most, int timeout)
     Kernel::current->timeout = timeout;
     errno = Kernel::current->error;
     return errno == 0 ? 0 : -1;
+}
+
+extern "C" int epoll_pwait(int epoll, epoll_event* events, int most, int timeout,
+                           const sigset_t* /*mask*/) {
+    return epoll_wait(epoll, events, most, timeout);
 }
 
 extern "C" int epoll_create1(int flags) noexcept {
