@@ -14,6 +14,7 @@
 #include "chapters/03-select/exercises/poll_set.hpp"
 #include "chapters/03-select/select_set.hpp"
 #include "common/descriptor.hpp"
+#include "tests/support/idle_kernel.hpp"
 #include "tests/support/socket_pair.hpp"
 
 namespace {
@@ -22,31 +23,12 @@ using namespace std::chrono_literals;
 using common::Descriptor;
 using selecting::PollSet;
 using selecting::SelectSet;
+using support::IdleKernel;
 using support::SocketPair;
-
-/// During its lifetime, select(2) and poll(2) only note how long they should sleep, and fail with
-/// `error`, or find nothing ready.
-struct Kernel {
-    explicit Kernel(int error) : error(error) { current = this; }
-    ~Kernel() { current = nullptr; }
-    Kernel(const Kernel&) = delete;
-    Kernel& operator=(const Kernel&) = delete;
-
-    int answer() const {
-        if (error == 0) return 0;
-        errno = error;
-        return -1;
-    }
-
-    static inline Kernel* current = nullptr;
-
-    int error;
-    std::chrono::microseconds sleep{0};  // -1: without a limit
-};
 
 template <typename Set>
 std::chrono::microseconds sleep_of(std::chrono::milliseconds timeout) {
-    const Kernel kernel(0);
+    IdleKernel kernel(0);
     Set set;
     set.wait(timeout);
     return kernel.sleep;
@@ -61,29 +43,28 @@ Descriptor renumbered(const Descriptor& descriptor, int number) {
 
 extern "C" int select(int count, fd_set* readable, fd_set* writable, fd_set* urgent,
                       timeval* limit) {
-    if (Kernel::current == nullptr) {
+    if (IdleKernel::current == nullptr) {
         // The kernel's pselect6 takes a timespec, and the limit is not reported back.
         timespec time{};
         if (limit != nullptr) time = {limit->tv_sec, limit->tv_usec * 1000};
         return static_cast<int>(::syscall(SYS_pselect6, count, readable, writable, urgent,
                                           limit != nullptr ? &time : nullptr, nullptr));
     }
-    Kernel::current->sleep = limit == nullptr ? std::chrono::microseconds(-1)
-                                              : std::chrono::seconds(limit->tv_sec) +
-                                                    std::chrono::microseconds(limit->tv_usec);
-    return Kernel::current->answer();
+    return IdleKernel::current->answer(limit == nullptr
+                                           ? std::chrono::microseconds(-1)
+                                           : std::chrono::seconds(limit->tv_sec) +
+                                                 std::chrono::microseconds(limit->tv_usec));
 }
 
 extern "C" int poll(pollfd* entries, nfds_t count, int limit) {
-    if (Kernel::current == nullptr) {
+    if (IdleKernel::current == nullptr) {
         timespec time{limit / 1000, limit % 1000 * 1'000'000L};
         return static_cast<int>(
             ::syscall(SYS_ppoll, entries, count, limit >= 0 ? &time : nullptr, nullptr, 0));
     }
-    Kernel::current->sleep = limit < 0
-                                 ? std::chrono::microseconds(-1)
-                                 : std::chrono::microseconds(std::chrono::milliseconds(limit));
-    return Kernel::current->answer();
+    return IdleKernel::current->answer(
+        limit < 0 ? std::chrono::microseconds(-1)
+                  : std::chrono::microseconds(std::chrono::milliseconds(limit)));
 }
 
 TEST_CASE_TEMPLATE("the kernel is asked to sleep for as long as wait() says", Set, SelectSet,
@@ -97,7 +78,7 @@ TEST_CASE_TEMPLATE("the kernel is asked to sleep for as long as wait() says", Se
 
 TEST_CASE_TEMPLATE("an error that is not a signal is thrown", Set, SelectSet, PollSet) {
     for (const int error : {EBADF, EINVAL, ENOMEM}) {
-        const Kernel kernel(error);
+        IdleKernel kernel(error);
         Set set;
         CHECK_THROWS_AS(set.wait(0ms), std::system_error);
     }
@@ -106,7 +87,7 @@ TEST_CASE_TEMPLATE("an error that is not a signal is thrown", Set, SelectSet, Po
 TEST_CASE_TEMPLATE("after a signal neither a reader nor a writer is ready", Set, SelectSet,
                    PollSet) {
     const SocketPair pair;
-    const Kernel kernel(EINTR);
+    IdleKernel kernel(EINTR);
     Set set;
     set.add_reader(pair.ours.fd());
     set.add_writer(pair.theirs.fd());

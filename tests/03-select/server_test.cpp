@@ -3,12 +3,12 @@
 #include <doctest/doctest.h>
 #include <sys/resource.h>
 
-#include <csignal>
 #include <cstddef>
 #include <cstdint>
 #include <list>
 #include <string>
 
+#include "tests/support/behaviours.hpp"
 #include "tests/support/peer.hpp"
 #include "tests/support/server_process.hpp"
 #include "tests/support/test.hpp"
@@ -21,16 +21,6 @@ using support::ServerProcess;
 
 constexpr int many = 20;
 
-/// Connects clients, each of which has been answered.
-std::list<Peer> connect_many(const ServerProcess& server) {
-    std::list<Peer> peers;
-    for (int i = 0; i < many; ++i) {
-        peers.emplace_back(server.port());
-        peers.back().echo("hello\n");
-    }
-    return peers;
-}
-
 std::size_t count(const std::string& text, const std::string& words) {
     std::size_t found = 0;
     for (std::size_t at = 0; (at = text.find(words, at)) != std::string::npos; ++at) ++found;
@@ -41,7 +31,7 @@ std::size_t count(const std::string& text, const std::string& words) {
 
 TEST_CASE("only the clients that are ready are read from") {
     const ServerProcess server;
-    std::list<Peer> peers = connect_many(server);
+    std::list<Peer> peers = support::connect(server, many);
     const std::uint64_t before = server.calls(Call::read);
     for (int i = 0; i < 50; ++i) peers.front().echo("hello\n");
     const std::uint64_t reads = server.calls(Call::read) - before;
@@ -51,15 +41,7 @@ TEST_CASE("only the clients that are ready are read from") {
 
 TEST_CASE("all the clients that are ready are served in one turn") {
     const ServerProcess server;
-    std::list<Peer> peers = connect_many(server);
-    const std::uint64_t before = server.calls(Call::select);
-    server.pause();
-    for (Peer& peer : peers) peer.send("all at once\n");
-    server.signal(SIGCONT);
-    for (Peer& peer : peers) peer.expect("all at once\n");
-    const std::uint64_t selects = server.calls(Call::select) - before;
-    CHECK_MESSAGE(selects <= 5, many, " clients had sent a line, and select(2) was called ",
-                  selects, " times until all were answered: one turn is enough");
+    support::expect_one_turn(server, Call::select);
 }
 
 TEST_CASE("03.2 in each episode it says once that clients are refused") {

@@ -14,27 +14,15 @@
 #include <system_error>
 
 #include "chapters/04-epoll/epoll.hpp"
+#include "tests/support/idle_kernel.hpp"
 #include "tests/support/socket_pair.hpp"
 
 namespace {
 
 using namespace std::chrono_literals;
 using epolling::Epoll;
+using support::IdleKernel;
 using support::SocketPair;
-
-/// During its lifetime, epoll_wait(2) only notes how long it should sleep, and fails with `error`,
-/// or finds nothing ready. With an error no epoll instance can be created, either.
-struct Kernel {
-    explicit Kernel(int error) : error(error) { current = this; }
-    ~Kernel() { current = nullptr; }
-    Kernel(const Kernel&) = delete;
-    Kernel& operator=(const Kernel&) = delete;
-
-    static inline Kernel* current = nullptr;
-
-    int error;
-    int timeout = 0;
-};
 
 /// Returns the number of events that epoll reports without waiting.
 std::size_t count(Epoll& epoll) {
@@ -44,13 +32,11 @@ std::size_t count(Epoll& epoll) {
 }  // namespace
 
 extern "C" int epoll_wait(int epoll, epoll_event* events, int most, int timeout) {
-    if (Kernel::current == nullptr) {
+    if (IdleKernel::current == nullptr) {
         return static_cast<int>(
             ::syscall(SYS_epoll_pwait, epoll, events, most, timeout, nullptr, 0));
     }
-    Kernel::current->timeout = timeout;
-    errno = Kernel::current->error;
-    return errno == 0 ? 0 : -1;
+    return IdleKernel::current->answer(std::chrono::milliseconds(timeout));
 }
 
 extern "C" int epoll_pwait(int epoll, epoll_event* events, int most, int timeout,
@@ -58,9 +44,11 @@ extern "C" int epoll_pwait(int epoll, epoll_event* events, int most, int timeout
     return epoll_wait(epoll, events, most, timeout);
 }
 
+/// With an error, no epoll instance can be created, either.
 extern "C" int epoll_create1(int flags) noexcept {
-    if (Kernel::current == nullptr) return static_cast<int>(::syscall(SYS_epoll_create1, flags));
-    errno = Kernel::current->error;
+    if (IdleKernel::current == nullptr)
+        return static_cast<int>(::syscall(SYS_epoll_create1, flags));
+    errno = IdleKernel::current->error;
     return -1;
 }
 
@@ -197,24 +185,24 @@ TEST_CASE("04.1 removing a descriptor that is not watched does nothing") {
 TEST_CASE("04.1 the kernel is asked to sleep for as long as wait() says") {
     Epoll epoll;
     for (const auto timeout : {-1ms, 0ms, 1ms, 2500ms}) {
-        const Kernel kernel(0);
+        IdleKernel kernel(0);
         CHECK(epoll.wait(timeout).empty());
-        CHECK_MESSAGE(kernel.timeout == timeout.count(), "epoll_wait(2) was asked for ",
-                      kernel.timeout, " ms; -1: no timeout");
+        CHECK_MESSAGE(kernel.sleep == timeout, "epoll_wait(2) was asked for ",
+                      kernel.sleep.count() / 1000, " ms; -1: no timeout");
     }
 }
 
 TEST_CASE("04.1 a signal ends the wait without events, and any other error is thrown") {
     Epoll epoll;
     {
-        const Kernel kernel(EINTR);
+        IdleKernel kernel(EINTR);
         CHECK(epoll.wait(-1ms).empty());
     }
     for (const int error : {EBADF, EINVAL, ENOMEM}) {
-        const Kernel kernel(error);
+        IdleKernel kernel(error);
         CHECK_THROWS_AS(epoll.wait(-1ms), std::system_error);
     }
-    const Kernel kernel(EMFILE);
+    IdleKernel kernel(EMFILE);
     CHECK_THROWS_WITH_AS(Epoll(), "cannot create an epoll instance: Too many open files",
                          std::system_error);
 }

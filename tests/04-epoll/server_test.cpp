@@ -2,11 +2,10 @@
 // what it says, and that no client is in the ready list twice.
 #include <doctest/doctest.h>
 
-#include <csignal>
 #include <cstdint>
-#include <list>
 #include <string>
 
+#include "tests/support/behaviours.hpp"
 #include "tests/support/peer.hpp"
 #include "tests/support/server_process.hpp"
 #include "tests/support/test.hpp"
@@ -16,27 +15,13 @@ namespace {
 using support::Call;
 using support::Peer;
 using support::ServerProcess;
-using support::Start;
 
 }  // namespace
 
 TEST_CASE("all the clients that are ready are served in one turn") {
-    constexpr int many = 20;
     for (const char* const mode : {"", "--edge"}) {
         const ServerProcess server({.arguments = mode});
-        std::list<Peer> peers;
-        for (int i = 0; i < many; ++i) {
-            peers.emplace_back(server.port());
-            peers.back().echo("hello\n");
-        }
-        const std::uint64_t before = server.calls(Call::epoll_wait);
-        server.pause();
-        for (Peer& peer : peers) peer.send("all at once\n");
-        server.signal(SIGCONT);
-        for (Peer& peer : peers) peer.expect("all at once\n");
-        const std::uint64_t waits = server.calls(Call::epoll_wait) - before;
-        CHECK_MESSAGE(waits <= 5, many, " clients had sent a line, and epoll_wait(2) was called ",
-                      waits, " times until all were answered: one turn is enough");
+        support::expect_one_turn(server, Call::epoll_wait);
     }
 }
 

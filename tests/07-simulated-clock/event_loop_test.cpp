@@ -185,7 +185,7 @@ TEST_CASE("07: the longest sleep ends at the end of the clock, or not at all") {
     CHECK(log.text() == "overflow_error1 woke1");
 }
 
-/// Starts the tasks, which await what `make` returns, and logs what happens.
+/// Awaits `awaiter`, and logs `name`, or that the co_await was refused.
 template <typename Awaiter>
 Task<> await_and_log(Awaiter& awaiter, Log& log, std::string name) {
     try {

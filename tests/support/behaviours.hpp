@@ -1,7 +1,11 @@
 // Behaviours that the tests of several exercises check.
 #pragma once
 
+#include <csignal>
 #include <cstddef>
+#include <cstdint>
+#include <list>
+#include <string>
 
 #include "tests/support/peer.hpp"
 #include "tests/support/server_process.hpp"
@@ -38,6 +42,31 @@ inline void expect_owed_bytes(const ServerProcess& server) {
     CHECK_MESSAGE(peer.receive_to_end() == sent,
                   "every byte should have come back, and then the end. A client that is owed "
                   "bytes is not read from, but written to when there is room");
+}
+
+/// Connects clients, each of which has been answered.
+inline std::list<Peer> connect(const ServerProcess& server, int count) {
+    std::list<Peer> peers;
+    for (int i = 0; i < count; ++i) {
+        peers.emplace_back(server.port());
+        peers.back().echo("hello\n");
+    }
+    return peers;
+}
+
+/// Many clients send while the server is stopped. Then one turn answers them all, so the server
+/// calls `wait`, with which it waits for events, a few times only.
+inline void expect_one_turn(const ServerProcess& server, Call wait) {
+    std::list<Peer> peers = connect(server, 20);
+    const std::uint64_t before = server.calls(wait);
+    server.pause();
+    for (Peer& peer : peers) peer.send("all at once\n");
+    server.signal(SIGCONT);
+    for (Peer& peer : peers) peer.expect("all at once\n");
+    const std::uint64_t waits = server.calls(wait) - before;
+    CHECK_MESSAGE(waits <= 5, peers.size(), " clients had sent a line, and ",
+                  std::string(call_names[static_cast<std::size_t>(wait)]), "(2) was called ", waits,
+                  " times until all were answered: one turn is enough");
 }
 
 }  // namespace support
