@@ -36,14 +36,11 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import textwrap
 import time
 import traceback
-import zipfile
 
 import judge
-import teacher
 from course import Course, Problem, replaced, with_include
 from restore import restore
 from running import Running, say
@@ -365,16 +362,9 @@ class Learner:
             self.summarise(exercise, found[exercise.number])
         out = pathlib.Path(self.options.get("OUT") or f"build/submission-{chapter[:2]}.zip")
         writable(out.parent)
-        say()
-        with tempfile.TemporaryDirectory(prefix="submission-") as folder:
-            for note in teacher.take(self.course, self.course.root, chapter, pathlib.Path(folder)):
-                say(f"note: {note}")
-            with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-                for path in sorted(pathlib.Path(folder).rglob("*")):
-                    if path.is_file():
-                        name = f"work/{chapter}/{path.relative_to(folder)}"
-                        archive.write(path, name)
-                        say(name)
+        import teacher
+        notes, names = teacher.pack(self.course, chapter, out)
+        say("\n" + "\n".join([*(f"note: {note}" for note in notes), *names]))
         say(f"\nHand in: {out}")
         return 0
 
@@ -524,6 +514,7 @@ def main():
         if verb == "handout":
             import handout
             return handout.handout(course, options)
+        import teacher
         return teacher.main(course, verb, options)
     except Problem as problem:
         print(f"make: {problem}", file=sys.stderr)

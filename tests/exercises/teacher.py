@@ -117,6 +117,20 @@ def take(course, submission, chapter, folder):
     return notes
 
 
+def pack(course, chapter, out):
+    """Packs a learner's work on a chapter into a zip: exactly the files that take() takes from it.
+    Returns (a note for each file that cannot be taken, the names in the zip)."""
+    with tempfile.TemporaryDirectory(prefix="submission-") as folder:
+        folder = pathlib.Path(folder)
+        notes = take(course, course.root, chapter, folder)
+        files = {f"work/{chapter}/{path.relative_to(folder)}": path
+                 for path in sorted(folder.rglob("*")) if path.is_file()}
+        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, path in files.items():
+                archive.write(path, name)
+    return notes, list(files)
+
+
 def own_headers(course, chapter, base):
     """The headers that the learner has added, by their names in the chapter: those in a folder that
     the chapter has too."""
